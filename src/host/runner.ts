@@ -1,0 +1,57 @@
+import { relative } from 'node:path';
+import * as core from '@actions/core';
+import type { Finding } from '../io/errors.ts';
+import type { Host } from './host.ts';
+import { ProgressMeter } from './progress-meter.ts';
+
+const PROGRESS_INTERVAL = 10_000;
+
+/** The GitHub Actions runner: workflow commands for groups, annotations and masks, files for outputs and summary. */
+export function runnerHost(options: { env: Host['env']; signal: AbortSignal }): Host {
+  const { env, signal } = options;
+  const workspace = env.GITHUB_WORKSPACE ?? process.cwd();
+  const annotate = ({ severity, message, location }: Finding) => {
+    const properties = location && {
+      file: relative(workspace, location.file).replaceAll('\\', '/'),
+      ...(location.line !== undefined && { startLine: location.line }),
+      ...(location.column !== undefined && { startColumn: location.column }),
+    };
+    core[severity](message, properties);
+  };
+  return {
+    kind: 'runner',
+    env,
+    cwd: workspace,
+    signal,
+    debug: (message) => core.debug(message),
+    info: (message) => core.info(inert(message)),
+    notice: (message) => core.notice(message),
+    warning: (message) => core.warning(message),
+    report: annotate,
+    group: (title, work) => core.group(inert(title), work),
+    progress(label, total) {
+      const meter = new ProgressMeter(label, total, Date.now());
+      let shown = Date.now();
+      return {
+        total: (bytes) => meter.total(bytes),
+        advance(bytes) {
+          meter.advance(bytes);
+          const now = Date.now();
+          if (now - shown < PROGRESS_INTERVAL) return;
+          shown = now;
+          core.info(inert(meter.line(now)));
+        },
+        [Symbol.dispose]() {},
+      };
+    },
+    async summary(markdown) {
+      if (env.GITHUB_STEP_SUMMARY) await core.summary.addRaw(markdown, true).write();
+    },
+    secret: (value) => core.setSecret(value),
+  };
+}
+
+/** Log text in which no line can be taken for a workflow command (`::name::` at a line's start, `##[name]` anywhere). */
+export function inert(text: string): string {
+  return text.replaceAll(/^(\s*):(?=:)/gm, '$1\\:').replaceAll('##[', '#\\[');
+}

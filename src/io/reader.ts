@@ -1,0 +1,98 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { hasCode } from './errors.ts';
+
+/** Random read access to a sequence of bytes of known length. */
+export interface Reader {
+  /** What the bytes are called in messages: a path as the user gave it. */
+  readonly name: string;
+  /** Length in bytes. */
+  readonly size: number;
+  /**
+   * Reads exactly `length` bytes from `offset`.
+   *
+   * @throws Error if the range isn't inside the bytes
+   */
+  read(offset: number, length: number): Promise<Buffer>;
+}
+
+/** A file opened for random reading; a range outside of it is an error, never a short result. */
+export class FileReader implements Reader, AsyncDisposable {
+  readonly name: string;
+  readonly size: number;
+  readonly handle: FileHandle;
+
+  private constructor(name: string, size: number, handle: FileHandle) {
+    this.name = name;
+    this.size = size;
+    this.handle = handle;
+  }
+
+  /**
+   * Opens a regular file.
+   *
+   * @param name what messages call the file, if not its path
+   * @throws Error naming the path where it doesn't exist or is no regular file
+   */
+  static async open(path: string, name = path): Promise<FileReader> {
+    const handle = await open(path, 'r').catch((error: unknown) => {
+      throw hasCode(error, 'ENOENT') ? new Error(`${name}: there is no such file`, { cause: error }) : error;
+    });
+    const stat = await handle.stat();
+    if (!stat.isFile()) {
+      await handle.close();
+      throw new Error(`${name} is not a regular file`);
+    }
+    return new FileReader(name, stat.size, handle);
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    checkRange(this, offset, length);
+    const buffer = Buffer.allocUnsafe(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await this.handle.read(buffer, done, length - done, offset + done);
+      if (bytesRead === 0) throw new Error(`${this.name} became shorter while it was read`);
+      done += bytesRead;
+    }
+    return buffer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.handle.close();
+  }
+}
+
+/** A reader over bytes in memory. */
+export function bytesReader(name: string, bytes: Uint8Array): Reader {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return {
+    name,
+    size: buffer.length,
+    async read(offset, length) {
+      checkRange(this, offset, length);
+      return buffer.subarray(offset, offset + length);
+    },
+  };
+}
+
+/** A window of another reader: `length` bytes from `offset`. */
+export function slice(reader: Reader, offset: number, length: number, name = reader.name): Reader {
+  checkRange(reader, offset, length);
+  return {
+    name,
+    size: length,
+    async read(start, count) {
+      checkRange(this, start, count);
+      return reader.read(offset + start, count);
+    },
+  };
+}
+
+function checkRange(reader: Reader, offset: number, length: number): void {
+  const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!valid || offset + length > reader.size) {
+    throw new Error(
+      `${reader.name} is truncated or damaged: it has ${reader.size} bytes, but ${length} bytes at ${offset} are needed`,
+    );
+  }
+}
