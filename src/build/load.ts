@@ -1,0 +1,69 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
+import { hasCode } from '../io/errors.ts';
+import { type Architecture, type Definition, defaultDefinition, type Format, parseDefinition } from './definition.ts';
+
+/** What the inputs of `build-iso` say beside the definition; undefined or empty where nothing is said. */
+export interface Overrides {
+  readonly name?: string | undefined;
+  readonly roles: readonly string[];
+  readonly architectures?: readonly Architecture[] | undefined;
+  readonly stream?: string | undefined;
+  readonly formats?: readonly Format[] | undefined;
+  /** In bytes. */
+  readonly diskSize?: number | undefined;
+  /** Appended to those of the definition. */
+  readonly kernelArguments: readonly string[];
+}
+
+/** A definition in its place: inputs have been applied, and paths in it are relative to `folder`. */
+export interface LoadedDefinition {
+  readonly definition: Definition;
+  /** The definition's folder relative to the workspace, with `/`. */
+  readonly folder: string;
+  /** The definition's file, if there is one. */
+  readonly file: string | undefined;
+}
+
+const DEFAULT_FILE = 'k4all.yaml';
+
+/**
+ * Loads a workspace's definition: the file that is given, else `k4all.yaml` if there is one, else the k4all layout.
+ *
+ * @param workspace absolute path
+ * @param file absolute path
+ * @throws Error if a given file is missing or outside the workspace, FindingsError if it isn't valid
+ */
+export async function loadDefinition(
+  workspace: string,
+  file: string | undefined,
+  overrides: Overrides,
+): Promise<LoadedDefinition> {
+  const path = file ?? join(workspace, DEFAULT_FILE);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    if (file === undefined) return undefined;
+    throw new Error(`"definition": there is no file ${file}`);
+  });
+  if (text === undefined) return { definition: apply(defaultDefinition, overrides), folder: '.', file: undefined };
+  const folder = relative(workspace, dirname(path)).split(sep).join('/') || '.';
+  if (folder === '..' || folder.startsWith('../')) {
+    throw new Error(`"definition": ${path} is outside the workspace ${workspace}`);
+  }
+  return { definition: apply(parseDefinition(text, path), overrides), folder, file: path };
+}
+
+function apply(definition: Definition, overrides: Overrides): Definition {
+  const { name, roles, architectures, stream, formats, diskSize, kernelArguments } = overrides;
+  const append = [...definition.live['kernel-arguments'].append, ...kernelArguments];
+  return {
+    ...definition,
+    ...(name !== undefined && { name }),
+    ...(roles.length > 0 && { roles: [...new Set(roles)] }),
+    ...(architectures && { architectures: [...architectures] }),
+    ...(stream !== undefined && { coreos: { ...definition.coreos, stream } }),
+    ...(formats && { formats: [...formats] }),
+    ...(diskSize !== undefined && { 'disk-size': String(diskSize) }),
+    live: { ...definition.live, 'kernel-arguments': { append } },
+  };
+}
