@@ -41,7 +41,7 @@ export function runnerHost(options: { env: Host['env']; signal: AbortSignal }): 
           shown = now;
           core.info(inert(meter.line(now)));
         },
-        [Symbol.dispose]() {},
+        [Symbol.dispose]: () => core.info(inert(meter.line(Date.now()))),
       };
     },
     async summary(markdown) {
