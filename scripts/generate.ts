@@ -1,12 +1,13 @@
 /**
- * Generates what follows from the commands' declarations: every `action.yml`, and the tables between the markers in
- * `docs/<command>.md`.
+ * Generates what follows from the commands' declarations: every `action.yml`, the tables between the markers in
+ * `docs/<command>.md`, and the JSON Schema of the build definition.
  *
  *     node scripts/generate.ts [--check]     --check writes nothing and fails where a file differs
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { stringify } from 'yaml';
+import { definitionJsonSchema } from '../src/build/definition.ts';
 import type { Command, InputDeclaration } from '../src/commands/command.ts';
 import { commands } from '../src/commands/index.ts';
 
@@ -92,6 +93,7 @@ function insertTables(page: string, tables: string): string {
 /** Every generated file: path relative to the repository, and text. */
 export async function generatedFiles(): Promise<Map<string, string>> {
   const files = new Map<string, string>();
+  files.set('docs/k4all.schema.json', `${JSON.stringify(definitionJsonSchema(), null, 2)}\n`);
   for (const [name, load] of Object.entries(commands)) {
     const command = await load();
     if (command.name !== name) throw new Error(`src/commands/index.ts calls ${command.name} "${name}"`);
