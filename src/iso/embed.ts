@@ -42,14 +42,14 @@ export interface AreaUsage {
  * @throws Error if the ISO is customised already and `force` isn't set, has no areas for what is asked, or they are too
  *   small; the last with used and available bytes and the heaviest files
  */
-export async function embed(iso: LiveIso, embedding: Embedding): Promise<{ patches: Patch[]; area: AreaUsage }> {
+export function embed(iso: LiveIso, embedding: Embedding): { patches: Patch[]; area: AreaUsage } {
   if (!iso.pristine && !embedding.force) {
     throw new Error(
       `${iso.reader.name} is customised already: start from the pristine ISO, or set "force" to replace what is embedded`,
     );
   }
   checkUnpackedSize(embedding.files);
-  const archive = embedding.files.size > 0 ? await packInitrd(embedding.files) : new Uint8Array();
+  const archive = embedding.files.size > 0 ? packInitrd(embedding.files) : new Uint8Array();
   const area = { size: iso.ignitionArea.size, used: archive.length, heaviest: heaviestFiles(embedding.files) };
   if (area.used > area.size) throw tooLarge(iso, area);
   const bytes = Buffer.alloc(area.size);

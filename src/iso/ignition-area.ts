@@ -1,4 +1,4 @@
-import { type ArchiveMember, readArchives } from '../archive/index.ts';
+import { filesOf, readArchives } from '../archive/index.ts';
 import { messageOf, quote } from '../io/errors.ts';
 import type { Reader } from '../io/reader.ts';
 import { MiB } from '../io/sizes.ts';
@@ -23,7 +23,7 @@ export interface IgnitionArea {
    *
    * @throws Error if the archives are damaged or unpack to more than 64 MiB
    */
-  unpack(): Promise<ReadonlyMap<string, Uint8Array>>;
+  unpack(): ReadonlyMap<string, Uint8Array>;
 }
 
 /**
@@ -36,7 +36,7 @@ export async function readIgnitionArea(reader: Reader, files: IsoFileSystem): Pr
   if (size > MAX_AREA_SIZE) throw new Error(`${reader.name}: its Ignition area claims ${size} bytes: it is damaged`);
   const bytes = await reader.read(offset, size);
   const used = usedLength(bytes);
-  return { offset, size, used, unpack: async () => (used === 0 ? new Map() : unpack(reader.name, bytes)) };
+  return { offset, size, used, unpack: () => (used === 0 ? new Map() : unpack(reader.name, bytes)) };
 }
 
 async function locate(reader: Reader, files: IsoFileSystem): Promise<{ offset: number; size: number }> {
@@ -81,24 +81,15 @@ async function readInfo(files: IsoFileSystem): Promise<Info> {
   return { file: json.file, ...count('offset'), ...count('length') };
 }
 
-async function unpack(name: string, bytes: Uint8Array): Promise<Map<string, Uint8Array>> {
+function unpack(name: string, bytes: Uint8Array): Map<string, Uint8Array> {
   try {
-    return fileMap(await readArchives(bytes, { limit: UNPACKED_LIMIT }));
+    return filesOf(readArchives(bytes, { limit: UNPACKED_LIMIT }));
   } catch (error) {
     throw new Error(
       `${name}: its Ignition area can't be unpacked: ${messageOf(error)}; put it back with "reset", or replace it with "force"`,
       { cause: error },
     );
   }
-}
-
-const TYPE_MASK = 0o170000;
-const REGULAR_FILE = 0o100000;
-
-/** The regular files among the members, by path. */
-export function fileMap(members: readonly ArchiveMember[]): Map<string, Uint8Array> {
-  const regular = members.filter(({ mode }) => (mode & TYPE_MASK) === REGULAR_FILE);
-  return new Map(regular.map(({ path, data }) => [path, data]));
 }
 
 /** Length without the zeros at the end. */

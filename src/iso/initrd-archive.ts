@@ -14,7 +14,7 @@ export interface WeighedFile {
  * Packs files the way coreos-installer lays them out: sorted by path, mode 0600, each folder (0755) before what it
  * holds because the kernel makes none by itself; compressed in the smallest form that the kernel accepts.
  */
-export async function packInitrd(files: ReadonlyMap<string, Uint8Array>): Promise<Uint8Array> {
+export function packInitrd(files: ReadonlyMap<string, Uint8Array>): Uint8Array {
   const members: ArchiveMember[] = [];
   const folders = new Set<string>();
   const paths = [...files.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -28,7 +28,7 @@ export async function packInitrd(files: ReadonlyMap<string, Uint8Array>): Promis
     }
     members.push({ path, mode: FILE_MODE, data: files.get(path) ?? new Uint8Array() });
   }
-  return (await compressSmallest(writeArchive(members))).bytes;
+  return compressSmallest(writeArchive(members)).bytes;
 }
 
 /** How many files an error or a meter names. */

@@ -40,7 +40,7 @@ export async function inspectImage(reader: Reader): Promise<Inspection> {
 async function inspectIso(reader: Reader): Promise<Inspection> {
   const iso = await openLiveIso(reader);
   return {
-    ...embeddedFiles(await iso.ignitionArea.unpack()),
+    ...embeddedFiles(iso.ignitionArea.unpack()),
     kernelArguments: splitKernelArguments(iso.kernelArguments?.text ?? ''),
     defaultKernelArguments: splitKernelArguments(iso.kernelArguments?.defaultText ?? ''),
     architecture: iso.architecture,

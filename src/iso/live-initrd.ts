@@ -1,11 +1,10 @@
-import { type ArchiveMember, readArchives } from '../archive/index.ts';
+import { type ArchiveMember, filesOf, readArchives } from '../archive/index.ts';
 import { messageOf } from '../io/errors.ts';
 import type { Reader } from '../io/reader.ts';
 import { GiB } from '../io/sizes.ts';
 import type { Architecture } from './architecture.ts';
 import { CONFIG_PATH, NETWORK_FOLDER } from './embed.ts';
 import { type Features, parseFeatures } from './features.ts';
-import { fileMap } from './ignition-area.ts';
 import { packInitrd } from './initrd-archive.ts';
 import { isIsoImage } from './iso9660.ts';
 
@@ -42,7 +41,7 @@ export interface LiveInitrd {
 export async function openLiveInitrd(reader: Reader): Promise<LiveInitrd> {
   if (await isIsoImage(reader)) throw new Error(`${reader.name} is an ISO image, not an initramfs: give it as "iso"`);
   const members = await readMembers(reader);
-  const all = fileMap(members);
+  const all = filesOf(members);
   if (!all.has(STAMP_PATH)) {
     throw new Error(
       `${reader.name} is not a CoreOS live initramfs: it lacks ${STAMP_PATH}; take the "initramfs" of the PXE files`,
@@ -62,7 +61,7 @@ export async function openLiveInitrd(reader: Reader): Promise<LiveInitrd> {
 async function readMembers(reader: Reader): Promise<ArchiveMember[]> {
   const bytes = await reader.read(0, reader.size);
   try {
-    return await readArchives(bytes, { limit: UNPACKED_LIMIT });
+    return readArchives(bytes, { limit: UNPACKED_LIMIT });
   } catch (error) {
     throw new Error(`${reader.name} is neither a CoreOS live ISO nor a sound initramfs: ${messageOf(error)}`, {
       cause: error,
@@ -84,12 +83,12 @@ function parseJson(name: string, data: Uint8Array): unknown {
  *
  * @throws Error if the initramfs is customised already
  */
-export async function initrdAppendix(initrd: LiveInitrd, files: ReadonlyMap<string, Uint8Array>): Promise<Uint8Array> {
+export function initrdAppendix(initrd: LiveInitrd, files: ReadonlyMap<string, Uint8Array>): Uint8Array {
   if (!initrd.pristine) {
     throw new Error(`${initrd.reader.name} is customised already: take the original initramfs`);
   }
   if (files.size === 0) return new Uint8Array();
   // An archive that isn't compressed has to begin at a multiple of four (Linux, init/initramfs.c).
   const padding = Buffer.alloc((4 - (initrd.reader.size % 4)) % 4);
-  return Buffer.concat([padding, await packInitrd(files)]);
+  return Buffer.concat([padding, packInitrd(files)]);
 }

@@ -43,7 +43,7 @@ describe.each(LAYOUTS)('a live ISO of layout %s', (layout) => {
     const kernelArguments = hasArguments(layout)
       ? { append: ['one', 'two=2'], delete: ['ignition.firstboot'], replace: ['ignition.platform.id=metal=qemu'] }
       : {};
-    const { patches, area } = await embed(iso, { files, kernelArguments });
+    const { patches, area } = embed(iso, { files, kernelArguments });
     const changed = applied(image, patches);
     expect(changed.length).toBe(image.length);
     await verify(bytesReader('live.iso', changed), patches);
@@ -64,7 +64,7 @@ describe.each(LAYOUTS)('a live ISO of layout %s', (layout) => {
 
   it('changes nothing outside of its areas', async () => {
     const iso = await open(image);
-    const { patches } = await embed(iso, { files });
+    const { patches } = embed(iso, { files });
     const changed = applied(image, patches);
     const start = iso.ignitionArea.offset;
     expect(changed.subarray(0, start).equals(image.subarray(0, start))).toBe(true);
@@ -73,15 +73,15 @@ describe.each(LAYOUTS)('a live ISO of layout %s', (layout) => {
   });
 
   it('is replaced only with force, and then from the pristine ISO on', async () => {
-    const { patches } = await embed(await open(image), {
+    const { patches } = embed(await open(image), {
       files: new Map([...files, ['etc/coreos-firstboot-network/a.nmconnection', Buffer.from('[connection]\n')]]),
       kernelArguments: hasArguments(layout) ? { append: ['first'] } : {},
     });
     const customised = applied(image, patches);
     const iso = await open(customised);
-    await expect(embed(iso, { files })).rejects.toThrow('live.iso is customised already');
-    const fresh = applied(image, (await embed(await open(image), { files })).patches);
-    const replaced = applied(customised, (await embed(iso, { files, force: true })).patches);
+    expect(() => embed(iso, { files })).toThrow('live.iso is customised already');
+    const fresh = applied(image, embed(await open(image), { files }).patches);
+    const replaced = applied(customised, embed(iso, { files, force: true }).patches);
     expect(replaced.equals(fresh)).toBe(true);
   });
 });
@@ -97,40 +97,43 @@ describe('embedding', () => {
       ignition: { version: '3.3.0' },
       storage: { files: [{ path: '/opt/big', contents: { source: `data:;base64,${noise.toString('base64')}` } }] },
     });
-    const attempt = embed(await open(image), {
-      files: new Map([
-        ['config.ign', Buffer.from(heavy)],
-        ['etc/coreos-firstboot-network/a', noise.subarray(0, 200_000)],
-      ]),
-    });
-    await expect(attempt).rejects.toThrow(/has 262144 bytes, .* need \d+ bytes after compression: \d+ bytes too many/);
-    await expect(attempt).rejects.toThrow(/config\.ign: \/opt\/big\n.*etc\/coreos-firstboot-network\/a/);
+    const iso = await open(image);
+    const attempt = () =>
+      embed(iso, {
+        files: new Map([
+          ['config.ign', Buffer.from(heavy)],
+          ['etc/coreos-firstboot-network/a', noise.subarray(0, 200_000)],
+        ]),
+      });
+    expect(attempt).toThrow(/has 262144 bytes, .* need \d+ bytes after compression: \d+ bytes too many/);
+    expect(attempt).toThrow(/config\.ign: \/opt\/big\n.*etc\/coreos-firstboot-network\/a/);
   });
 
   it('refuses what unpacks to more than can be read again', async () => {
-    const attempt = embed(await open(image), { files: new Map([['config.ign', Buffer.alloc(64 * 1024 ** 2 + 1)]]) });
-    await expect(attempt).rejects.toThrow('may unpack to 67108864 bytes at most');
+    const iso = await open(image);
+    const attempt = () => embed(iso, { files: new Map([['config.ign', Buffer.alloc(64 * 1024 ** 2 + 1)]]) });
+    expect(attempt).toThrow('may unpack to 67108864 bytes at most');
   });
 
   it('says by how much kernel arguments are too long', async () => {
     const iso = await open(image);
     const size = iso.kernelArguments?.size ?? 0;
     const fitting = 'x'.repeat(size - DEFAULT_ARGUMENTS.length - 2);
-    await expect(embed(iso, { files, kernelArguments: { append: [fitting] } })).resolves.toBeDefined();
-    await expect(embed(iso, { files, kernelArguments: { append: [`${fitting}x`] } })).rejects.toThrow(
+    expect(embed(iso, { files, kernelArguments: { append: [fitting] } })).toBeDefined();
+    expect(() => embed(iso, { files, kernelArguments: { append: [`${fitting}x`] } })).toThrow(
       `need ${size + 1} bytes, but the ISO's areas have ${size}: they are 1 too long`,
     );
   });
 
   it('refuses kernel arguments where the ISO has no areas for them', async () => {
     const iso = await open(liveIsoImage('plain').image);
-    await expect(embed(iso, { files, kernelArguments: { append: ['x'] } })).rejects.toThrow(
+    expect(() => embed(iso, { files, kernelArguments: { append: ['x'] } })).toThrow(
       'has no areas for kernel arguments',
     );
   });
 
   it('notices when what was written is not what is read back', async () => {
-    const { patches } = await embed(await open(image), { files });
+    const { patches } = embed(await open(image), { files });
     await expect(verify(bytesReader('live.iso', image), patches)).rejects.toThrow('live.iso: what was read back');
   });
 
@@ -206,9 +209,9 @@ describe('damaged metadata', () => {
     const damaged = Buffer.from(image);
     damaged.write('070701 this is no archive', places.get('images/ignition.img') ?? 0);
     const iso = await open(damaged);
-    await expect(iso.ignitionArea.unpack()).rejects.toThrow("live.iso: its Ignition area can't be unpacked");
+    expect(() => iso.ignitionArea.unpack()).toThrow("live.iso: its Ignition area can't be unpacked");
     expect(applied(damaged, reset(iso)).equals(image)).toBe(true);
-    await expect(embed(iso, { files, force: true })).resolves.toBeDefined();
+    expect(embed(iso, { files, force: true })).toBeDefined();
   });
 });
 
@@ -258,7 +261,7 @@ describe('real ISOs', () => {
     const image = Buffer.from(await decompressXz(packed, { limit: 2 ** 24 }));
     const iso = await open(image);
     expect(iso.pristine).toBe(true);
-    const { patches } = await embed(iso, { files, kernelArguments: { append: ['coreos.liveiso.fromram'] } });
+    const { patches } = embed(iso, { files, kernelArguments: { append: ['coreos.liveiso.fromram'] } });
     const changed = applied(image, patches);
     const shown = await inspectImage(bytesReader('live.iso', changed));
     expect(shown.ignition).toBe(CONFIG.toString());
@@ -270,7 +273,7 @@ describe('real ISOs', () => {
 describe('hostile images', () => {
   it.each(LAYOUTS)('of layout %s end with an answer or an error', async (layout) => {
     const { image } = liveIsoImage(layout);
-    const { patches } = await embed(await open(image), { files });
+    const { patches } = embed(await open(image), { files });
     const customised = applied(image, patches);
     const start = (await open(image)).ignitionArea.offset;
     const flips = fc.array(fc.tuple(fc.constantFrom(0, 32_672, 34_816, start), fc.nat(20_000), fc.nat(255)), {

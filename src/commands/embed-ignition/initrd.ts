@@ -18,7 +18,7 @@ export async function embedInitrd(inputs: EmbedInputs, host: Host): Promise<Embe
   const initrd = await openLiveInitrd(reader);
   await checkConfigs(customization, '', inputs.secrets, host);
   const result = await customize(customization, { name: path, coreosRelease: '', features: initrd.features });
-  const appendix = await initrdAppendix(initrd, result.files);
+  const appendix = initrdAppendix(initrd, result.files);
   tell(result, host);
   if (result.files.has(CONFIG_PATH)) {
     host.notice('the PXE configuration has to have the kernel arguments ignition.firstboot ignition.platform.id=metal');

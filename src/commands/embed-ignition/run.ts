@@ -66,7 +66,7 @@ async function customizeIso(
     delete: inputs['live-karg-delete'],
     replace: inputs['live-karg-replace'],
   };
-  const { patches, area } = await embed(live, { files: result.files, kernelArguments, force: inputs.force });
+  const { patches, area } = embed(live, { files: result.files, kernelArguments, force: inputs.force });
   tell(result, host);
   for (const change of unmatchedChanges(live.kernelArguments?.defaultText ?? '', kernelArguments)) {
     host.warning(`the kernel argument ${change} isn't among the ISO's defaults: nothing was changed for it`);

@@ -86,11 +86,11 @@ export function installerConfigYaml(options: InstallerOptions): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What a YAML reader would take for something other than a text: null, booleans, numbers. */
+/** What YAML 1.2's core schema takes for something other than a text: null, booleans, numbers. */
 const OTHER_TYPE =
-  /^(~|null|true|false|y|n|yes|no|on|off|[-+]?(\.inf|\.nan)|[-+]?(0x[0-9a-f]+|0o[0-7]+|0b[01]+|[\d_]*\.?[\d_]*(e[-+]?\d+)?))$/i;
+  /^(~|null|Null|NULL|true|True|TRUE|false|False|FALSE|[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN|[-+]?(0x[\da-fA-F]+|0o[0-7]+|0b[01]+|(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?))$/;
 /** Indicators that a plain text can't begin with, or contain at all (YAML 1.2, 5.3 and 7.3.3). */
-const NOT_PLAIN = /^[#,[\]{}&*!|>'"%@`]|^[-?:](\s|$)|^---|^\.\.\.|^\s|\s$|:(\s|$)|\s#/;
+const NOT_PLAIN = /^[#,[\]{}&*!|>'"%@`]|^[-?:]([ \t]|$)|^---|^\.\.\.|^ | $|:([ \t]|$)|[ \t]#/;
 
 /** A text as a YAML scalar: plain where that reads back as the same text, else in single or double quotes. */
 function yamlScalar(text: string): string {
