@@ -5,12 +5,7 @@ import { quote } from '../io/errors.ts';
 import type { Patch } from '../io/patch.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
 import { FileReader, type Reader } from '../io/reader.ts';
-import {
-  changeKernelArguments,
-  type KernelArguments,
-  kernelArgumentPatches,
-  splitKernelArguments,
-} from './kernel-arguments.ts';
+import { changeKernelArguments, kernelArgumentPatches, splitKernelArguments } from './kernel-arguments.ts';
 import { type LiveIso, openLiveIso } from './live-iso.ts';
 import { findFile, isRecord, parseJsonFile } from './metadata.ts';
 import { minimalIsoChunks, readChunks, readMinimalIsoRecipe } from './miniso.ts';
@@ -81,7 +76,7 @@ export async function extractMinimalIso(
   const path = join(options.outputDir, `${options.stem}-minimal.iso`);
   return writeChunks(path, minimalIsoChunks(recipe, iso.reader), options, async (temporary) => {
     await using reader = await FileReader.open(temporary, path);
-    return minimalIsoPatches(reader, url);
+    return await minimalIsoPatches(reader, url);
   });
 }
 
@@ -94,11 +89,11 @@ async function minimalIsoPatches(reader: Reader, url: string | undefined): Promi
   const defaultText = changeKernelArguments(current.text, { delete: [medium] });
   const append = url === undefined ? [] : [`coreos.live.rootfs_url=${url}`];
   const text = changeKernelArguments(defaultText, { append });
-  return [...kernelArgumentPatches(current, text), await defaultsPatch(iso, current, defaultText)];
+  return [...kernelArgumentPatches(current, text), await defaultsPatch(iso, defaultText)];
 }
 
 /** `kargs.json` with other defaults, as serde writes it, filled with blanks up to its size. */
-async function defaultsPatch(iso: LiveIso, _current: KernelArguments, defaultText: string): Promise<Patch> {
+async function defaultsPatch(iso: LiveIso, defaultText: string): Promise<Patch> {
   const entry = await findFile(iso.files, 'coreos/kargs.json');
   if (!entry) throw new Error(`${iso.reader.name} has no coreos/kargs.json, so its default arguments can't be changed`);
   const json = await parseJsonFile(iso.files.open(entry));

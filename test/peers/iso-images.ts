@@ -2,17 +2,25 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { IsoTree } from '../iso/iso-builder.ts';
 import { DEFAULT_ARGUMENTS, type Layout, liveTree, VOLUME_ID, writeArgumentHeader } from '../iso/layouts.ts';
 
 /** Debian's isolinux, which isohybrid insists on. */
 const ISOLINUX = '/usr/lib/ISOLINUX/isolinux.bin';
 
 /** Makes the ISO of a layout from files in a folder of its own. */
-export function makeIso(folder: string, layout: Layout): string {
-  const root = join(folder, `${layout}.d`);
-  const iso = join(folder, `${layout}.iso`);
+export function makeIso(
+  folder: string,
+  layout: Layout,
+  change: (tree: IsoTree) => void = () => {},
+  name: string = layout,
+): string {
+  const root = join(folder, `${name}.d`);
+  const iso = join(folder, `${name}.iso`);
+  const tree = liveTree(layout);
+  change(tree);
   const pc = !layout.startsWith('s390x');
-  for (const [path, bytes] of liveTree(layout)) {
+  for (const [path, bytes] of tree) {
     mkdirSync(join(root, dirname(path)), { recursive: true });
     writeFileSync(join(root, path), path === 'isolinux/isolinux.bin' ? readFileSync(ISOLINUX) : bytes);
   }
