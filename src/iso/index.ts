@@ -1,0 +1,23 @@
+export type { Architecture } from './architecture.ts';
+export { type Customization, type CustomizeResult, type CustomizeTarget, customize } from './customize/customize.ts';
+export { checkIgnition, type NamedFile } from './customize/file-kinds.ts';
+export {
+  type AreaUsage,
+  areaMeter,
+  CONFIG_PATH,
+  type Embedding,
+  embed,
+  NETWORK_FOLDER,
+  reset,
+  verify,
+} from './embed.ts';
+export { type IsoEntry, type IsoFileSystem, openIsoFileSystem } from './iso9660.ts';
+export {
+  changeKernelArguments,
+  type KernelArgumentChanges,
+  type KernelArguments,
+  parseReplacement,
+  splitKernelArguments,
+  unmatchedChanges,
+} from './kernel-arguments.ts';
+export { type LiveIso, openLiveIso } from './live-iso.ts';
