@@ -66,7 +66,8 @@ export type OutputDeclaration = {
 export type Outputs = Readonly<Record<string, OutputDeclaration>>;
 
 export type OutputValue<T extends OutputDeclaration['type']> = {
-  string: string;
+  /** null: there is none; in an action the output is empty then. */
+  string: string | null;
   number: number;
   boolean: boolean;
   list: readonly string[];

@@ -5,7 +5,7 @@ import type { Command, OutputDeclaration, Outputs, OutputValues } from './comman
 export function outputText(type: OutputDeclaration['type'], value: unknown): string {
   if (type === 'list') return (value as readonly string[]).join('\n');
   if (type === 'json' || (type === 'keyed' && typeof value === 'object')) return JSON.stringify(value);
-  return String(value);
+  return value === null ? '' : String(value);
 }
 
 /** What a person reads on stdout: the command's own rendering, else a table of the outputs. */
