@@ -1,4 +1,5 @@
 export type { Architecture } from './architecture.ts';
+export { normalizeConsole } from './customize/console.ts';
 export { type Customization, type CustomizeResult, type CustomizeTarget, customize } from './customize/customize.ts';
 export { checkIgnition, type NamedFile } from './customize/file-kinds.ts';
 export {
@@ -11,6 +12,9 @@ export {
   reset,
   verify,
 } from './embed.ts';
+export { type ExtractedFile, type ExtractOptions, extractMinimalIso, extractPxe } from './extract.ts';
+export { patchInPlace } from './in-place.ts';
+export { type Inspection, inspectImage } from './inspect.ts';
 export { type IsoEntry, type IsoFileSystem, openIsoFileSystem } from './iso9660.ts';
 export {
   changeKernelArguments,
@@ -20,4 +24,6 @@ export {
   splitKernelArguments,
   unmatchedChanges,
 } from './kernel-arguments.ts';
+export { initrdAppendix, type LiveInitrd, openLiveInitrd } from './live-initrd.ts';
 export { type LiveIso, openLiveIso } from './live-iso.ts';
+export { readChunks } from './miniso.ts';

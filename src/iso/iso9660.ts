@@ -191,3 +191,9 @@ function fileName(text: string): string {
 function damaged(reader: Reader, reason: string): Error {
   return new Error(`${reader.name} is truncated or damaged: ${reason}`);
 }
+
+/** Whether bytes begin like an ISO 9660 image. */
+export async function isIsoImage(reader: Reader): Promise<boolean> {
+  const offset = SYSTEM_AREA_SECTORS * SECTOR + 1;
+  return reader.size >= offset + 5 && (await reader.read(offset, 5)).toString('latin1') === 'CD001';
+}
