@@ -1,0 +1,104 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { brotliDecompressSync } from 'node:zlib';
+import manifest from '../../wasm/butane/manifest.json' with { type: 'json' };
+import { type Finding, FindingsError } from '../io/errors.ts';
+import { GoProgram } from './go-program.ts';
+import { type Answer, findingsOf } from './report.ts';
+import type { VirtualTree } from './virtual-tree.ts';
+
+/** What `wasm/butane/main.go` exports. */
+interface Exports {
+  compile(source: Uint8Array, filesDir: string, pretty: boolean): Packed;
+  validate(config: Uint8Array): Packed;
+}
+
+interface Packed {
+  readonly result: Uint8Array | null;
+  readonly answer: string;
+}
+
+export interface CompileOptions {
+  /** The Butane config. */
+  readonly source: Uint8Array;
+  /** The name of its file, for messages and locations. */
+  readonly name: string;
+  /** What `local:` paths and trees are read from. */
+  readonly tree: VirtualTree;
+  /** Warnings fail. */
+  readonly strict: boolean;
+  /** Indented JSON. */
+  readonly pretty: boolean;
+}
+
+export interface Compiled {
+  /** What the command `butane` writes, final newline included: an Ignition config, or a MachineConfig for OpenShift. */
+  readonly ignition: Uint8Array;
+  /** Warnings and notices. */
+  readonly findings: readonly Finding[];
+}
+
+/** Butane and the Ignition validator, ready for calls; they are synchronous. */
+export class Butane {
+  /** Versions of the Go modules. */
+  readonly version: string = manifest.butane;
+  readonly ignitionVersion: string = manifest.ignition;
+  readonly #program: GoProgram<Exports>;
+
+  constructor(program: GoProgram<Exports>) {
+    this.#program = program;
+  }
+
+  /**
+   * Compiles a Butane config.
+   *
+   * @throws FindingsError with everything that Butane reports, if there is an error, or a warning while `strict`
+   */
+  compile(options: CompileOptions): Compiled {
+    const { source, name, tree, strict, pretty } = options;
+    const { files, exports } = this.#program;
+    const { result, answer } = this.#program.call(() => files.using(tree, () => exports.compile(source, '.', pretty)));
+    const told = parseAnswer(answer);
+    const findings = findingsOf(told, name, (path) => files.refusal(path));
+    if (!result) throw new FindingsError(`${name}: Butane can't compile this: ${told.error}`, findings);
+    if (strict && findings.length > 0) {
+      throw new FindingsError(`${name}: Butane warns, and "strict" makes that a failure`, findings);
+    }
+    return { ignition: result, findings };
+  }
+
+  /** Checks an Ignition config of any version that the validator knows; findings with severity `error` make it invalid. */
+  validate(config: Uint8Array, name: string): readonly Finding[] {
+    const { answer } = this.#program.call(() => this.#program.exports.validate(config));
+    return findingsOf(parseAnswer(answer), name, () => undefined);
+  }
+}
+
+/**
+ * Starts Butane. It takes about 80 MB of memory until it is collected, so start it once and let go of it.
+ *
+ * @throws Error if the WebAssembly module is missing or doesn't start
+ */
+export async function startButane(): Promise<Butane> {
+  const compressed = await readFile(moduleFile());
+  // One chunk of the known size: growing the result chunk by chunk would take twice the memory.
+  const wasm = brotliDecompressSync(compressed, { chunkSize: manifest.size + 64 });
+  const module = await WebAssembly.compile(wasm);
+  return new Butane(GoProgram.start<Exports>(module, 'butane'));
+}
+
+/** The module lies beside the bundle; the sources find it in `dist/`. */
+function moduleFile(): string {
+  const candidates = ['./butane.wasm.br', '../../dist/butane.wasm.br'];
+  const files = candidates.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)));
+  const file = files.find((candidate) => existsSync(candidate));
+  if (file) return file;
+  throw new Error(`Butane is missing: neither ${files.join(' nor ')} exists (it is part of dist/)`);
+}
+
+function parseAnswer(text: string): Answer {
+  const answer = JSON.parse(text) as Answer;
+  if (answer.panic) throw new Error(`Butane crashed: ${answer.error}`);
+  return answer;
+}
