@@ -54,8 +54,11 @@ export type InputValues<I extends Inputs> = { readonly [K in keyof I]: Value<I[K
 
 export type OutputDeclaration = {
   readonly description: string;
-  /** `list`: one item per line in an action, an array in `--json`; `json`: any JSON value. */
-  readonly type: 'string' | 'number' | 'boolean' | 'list' | 'json';
+  /**
+   * `list`: one item per line in an action, an array in `--json`; `json`: any JSON value; `keyed`: one text or number,
+   * or where there are several an object, which an action gets as JSON.
+   */
+  readonly type: 'string' | 'number' | 'boolean' | 'list' | 'json' | 'keyed';
 };
 
 export type Outputs = Readonly<Record<string, OutputDeclaration>>;
@@ -66,6 +69,7 @@ export type OutputValue<T extends OutputDeclaration['type']> = {
   boolean: boolean;
   list: readonly string[];
   json: unknown;
+  keyed: string | number | Readonly<Record<string, string | number>>;
 }[T];
 
 /** What `run` returns: a value for every declared output. */
