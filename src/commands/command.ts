@@ -7,6 +7,8 @@ export type InputDeclaration = {
   readonly required?: boolean;
   /** A default that the command works out for itself; told to people, not set by the parser. */
   readonly defaultText?: string;
+  /** What `action.yml` sets if the workflow doesn't, as `${{ github.token }}`; the command line knows nothing of it. */
+  readonly actionDefault?: string;
   /** Offered on the command line only; not an input of the action. */
   readonly cliOnly?: boolean;
 } & (
