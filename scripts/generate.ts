@@ -33,7 +33,7 @@ export function actionYaml(command: Command, main: string): string {
 
 function actionInput(declaration: InputDeclaration): Record<string, unknown> {
   const fallback = declaration.defaultText ? ` Default: ${declaration.defaultText}.` : '';
-  const value = defaultText(declaration);
+  const value = declaration.actionDefault ?? defaultText(declaration);
   return {
     description: declaration.description + fallback,
     required: declaration.required ?? false,

@@ -7,6 +7,8 @@ export type InputDeclaration = {
   readonly required?: boolean;
   /** A default that the command works out for itself; told to people, not set by the parser. */
   readonly defaultText?: string;
+  /** What `action.yml` sets if the workflow doesn't, as `${{ github.token }}`; the command line knows nothing of it. */
+  readonly actionDefault?: string;
   /** Offered on the command line only; not an input of the action. */
   readonly cliOnly?: boolean;
 } & (
@@ -54,8 +56,11 @@ export type InputValues<I extends Inputs> = { readonly [K in keyof I]: Value<I[K
 
 export type OutputDeclaration = {
   readonly description: string;
-  /** `list`: one item per line in an action, an array in `--json`; `json`: any JSON value. */
-  readonly type: 'string' | 'number' | 'boolean' | 'list' | 'json';
+  /**
+   * `list`: one item per line in an action, an array in `--json`; `json`: any JSON value; `keyed`: one text or number,
+   * or where there are several an object, which an action gets as JSON.
+   */
+  readonly type: 'string' | 'number' | 'boolean' | 'list' | 'json' | 'keyed';
 };
 
 export type Outputs = Readonly<Record<string, OutputDeclaration>>;
@@ -67,6 +72,7 @@ export type OutputValue<T extends OutputDeclaration['type']> = {
   boolean: boolean;
   list: readonly string[];
   json: unknown;
+  keyed: string | number | Readonly<Record<string, string | number>>;
 }[T];
 
 /** What `run` returns: a value for every declared output. */

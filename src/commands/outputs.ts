@@ -4,7 +4,7 @@ import type { Command, OutputDeclaration, Outputs, OutputValues } from './comman
 /** An output as the text that an action sets: lists one item per line, JSON outputs as JSON. */
 export function outputText(type: OutputDeclaration['type'], value: unknown): string {
   if (type === 'list') return (value as readonly string[]).join('\n');
-  if (type === 'json') return JSON.stringify(value);
+  if (type === 'json' || (type === 'keyed' && typeof value === 'object')) return JSON.stringify(value);
   return value === null ? '' : String(value);
 }
 

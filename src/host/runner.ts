@@ -1,4 +1,4 @@
-import { relative } from 'node:path';
+import { relative, resolve } from 'node:path';
 import * as core from '@actions/core';
 import type { Finding } from '../io/errors.ts';
 import type { Host } from './host.ts';
@@ -12,7 +12,7 @@ export function runnerHost(options: { env: Host['env']; signal: AbortSignal }): 
   const workspace = env.GITHUB_WORKSPACE ?? process.cwd();
   const annotate = ({ severity, message, location }: Finding) => {
     const properties = location && {
-      file: relative(workspace, location.file).replaceAll('\\', '/'),
+      file: relative(workspace, resolve(workspace, location.file)).replaceAll('\\', '/'),
       ...(location.line !== undefined && { startLine: location.line }),
       ...(location.column !== undefined && { startColumn: location.column }),
     };

@@ -45,7 +45,7 @@ function severityOf(kind: string): Finding['severity'] {
 
 /** Go's message for a refused path, `open a/b: operation not permitted`, with the reason in place of the number's text. */
 function explain(message: string, refusal: (path: string) => string | undefined): string {
-  const [, operation, path] = /^(\w+) (.*): operation not permitted$/s.exec(message) ?? [];
+  const [, operation, path] = /^(\w+) (.*): operation not permitted$/is.exec(message) ?? [];
   const reason = path === undefined ? undefined : refusal(path);
   return reason === undefined ? message : `${operation}: ${reason}`;
 }
