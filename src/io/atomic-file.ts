@@ -45,7 +45,8 @@ export class AtomicFile implements AsyncDisposable {
   /** Gives the complete file its name. Without `force` a file that appeared meanwhile is kept and is an error. */
   async commit(): Promise<void> {
     await this.#close();
-    await moveIntoPlace(this.temporaryPath, this.path, this.#force);
+    if (this.#force) await rename(this.temporaryPath, this.path);
+    else await this.#renameWithoutReplacing();
     this.#committed = true;
   }
 
@@ -54,28 +55,22 @@ export class AtomicFile implements AsyncDisposable {
     if (!this.#committed) await rm(this.temporaryPath, { force: true });
   }
 
+  async #renameWithoutReplacing(): Promise<void> {
+    try {
+      await link(this.temporaryPath, this.path);
+      await rm(this.temporaryPath, { force: true });
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) throw existsError(this.path);
+      // The file system has no hard links (FAT, some network mounts): check once more and rename.
+      await assertWritable(this.path, false);
+      await rename(this.temporaryPath, this.path);
+    }
+  }
+
   async #close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
     await this.handle.close();
-  }
-}
-
-/**
- * Gives a complete file its final name, on the same file system.
- *
- * @throws Error if something has that name and `force` isn't set, also if it appeared just now
- */
-export async function moveIntoPlace(temporaryPath: string, path: string, force: boolean): Promise<void> {
-  if (force) return rename(temporaryPath, path);
-  try {
-    await link(temporaryPath, path);
-    await rm(temporaryPath, { force: true });
-  } catch (error) {
-    if (hasCode(error, 'EEXIST')) throw existsError(path);
-    // The file system has no hard links (FAT, some network mounts): check once more and rename.
-    await assertWritable(path, false);
-    await rename(temporaryPath, path);
   }
 }
 

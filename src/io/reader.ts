@@ -13,16 +13,27 @@ export interface Reader {
    * @throws Error if the range isn't inside the bytes
    */
   read(offset: number, length: number): Promise<Buffer>;
+  /** Fills `buffer` from `offset`, for readers that can do without a buffer of their own. See `readInto`. */
+  readInto?(buffer: Uint8Array, offset: number): Promise<void>;
+}
+
+/** Fills `buffer` with the bytes from `offset`. */
+export async function readInto(reader: Reader, buffer: Uint8Array, offset: number): Promise<void> {
+  if (reader.readInto) await reader.readInto(buffer, offset);
+  else buffer.set(await reader.read(offset, buffer.length));
 }
 
 /** A file opened for random reading; a range outside of it is an error, never a short result. */
 export class FileReader implements Reader, AsyncDisposable {
   readonly name: string;
+  /** Where the file was found; it may have been replaced since. */
+  readonly path: string;
   readonly size: number;
   readonly handle: FileHandle;
 
-  private constructor(name: string, size: number, handle: FileHandle) {
+  private constructor(name: string, path: string, size: number, handle: FileHandle) {
     this.name = name;
+    this.path = path;
     this.size = size;
     this.handle = handle;
   }
@@ -42,19 +53,25 @@ export class FileReader implements Reader, AsyncDisposable {
       await handle.close();
       throw new Error(`${name} is not a regular file`);
     }
-    return new FileReader(name, stat.size, handle);
+    return new FileReader(name, path, stat.size, handle);
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
     checkRange(this, offset, length);
     const buffer = Buffer.allocUnsafe(length);
+    await this.readInto(buffer, offset);
+    return buffer;
+  }
+
+  async readInto(buffer: Uint8Array, offset: number): Promise<void> {
+    const { length } = buffer;
+    checkRange(this, offset, length);
     let done = 0;
     while (done < length) {
       const { bytesRead } = await this.handle.read(buffer, done, length - done, offset + done);
       if (bytesRead === 0) throw new Error(`${this.name} became shorter while it was read`);
       done += bytesRead;
     }
-    return buffer;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,163 @@
+import { constants, copyFile, stat, statfs } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { AtomicFile } from '../io/atomic-file.ts';
+import { hasCode } from '../io/errors.ts';
+import { noProgress, type Progress } from '../io/progress.ts';
+import { FileReader, type Reader } from '../io/reader.ts';
+import { formatSize } from '../io/sizes.ts';
+import { copyImages, type Target } from './copy.ts';
+import type { Image } from './image.ts';
+
+/** An image and the file that it becomes. */
+export interface ImageOutput {
+  readonly image: Image;
+  readonly path: string;
+}
+
+/** A file that was written. */
+export interface WrittenFile {
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Lower-case hex; empty if no digest was made. */
+  readonly sha256: string;
+}
+
+export interface WriteOptions {
+  /** Replace existing files. */
+  readonly force?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: Progress;
+  /** `false` leaves the SHA-256 out. */
+  readonly digest?: boolean;
+}
+
+/** Writes one image; see `writeImages`. */
+export async function writeImage(image: Image, path: string, options: WriteOptions = {}): Promise<WrittenFile> {
+  const [written] = await writeImages([{ image, path }], options);
+  return written ?? { path, size: image.size, sha256: '' };
+}
+
+/**
+ * Writes several images at once: what they share is read once, every digest is computed while writing, zeros become
+ * holes, and a file system that can clone files is asked to. The files get their names when all of them are complete;
+ * after an error or an interruption none does.
+ *
+ * @throws Error if a file exists and `force` isn't set, if the disk is full, or if something can't be read
+ */
+export async function writeImages(
+  outputs: readonly ImageOutput[],
+  options: WriteOptions = {},
+): Promise<readonly WrittenFile[]> {
+  const { force = false, signal, progress = noProgress, digest = true } = options;
+  const files: AtomicFile[] = [];
+  try {
+    const targets: Target[] = [];
+    for (const { image, path } of outputs) {
+      signal?.throwIfAborted();
+      const file = await AtomicFile.create(path, { force });
+      files.push(file);
+      targets.push(await prepareTarget(image, file, digest));
+    }
+    const digests = await copyImages(targets, { digest, signal, progress });
+    for (const file of files) await file.commit();
+    return outputs.map(({ image, path }, i) => ({ path, size: image.size, sha256: digests[i] ?? '' }));
+  } catch (error) {
+    throw explainFullDisk(error, outputs);
+  } finally {
+    for (const file of files) await file[Symbol.asyncDispose]();
+  }
+}
+
+/** The SHA-256 of several images in one pass, without writing anything; lower-case hex. */
+export async function digestImages(
+  images: readonly Image[],
+  options: Pick<WriteOptions, 'signal' | 'progress'> = {},
+): Promise<readonly string[]> {
+  const { signal, progress = noProgress } = options;
+  return copyImages(
+    images.map((image) => ({ image })),
+    { digest: true, signal, progress },
+  );
+}
+
+/** How many bytes writing an image takes on the disk at most; zeros take none. */
+export function requiredSpace(image: Image): number {
+  return image.extents.reduce((sum, { kind, length }) => sum + (kind === 'zeros' ? 0 : length), 0);
+}
+
+/**
+ * Checks early that images fit on the disk of a folder, which need not exist yet.
+ *
+ * @throws Error with the bytes that are needed and those that are free
+ */
+export async function assertSpace(folder: string, images: readonly Image[]): Promise<void> {
+  const needed = images.reduce((sum, image) => sum + requiredSpace(image), 0);
+  const free = await freeSpace(resolve(folder));
+  if (free < needed) {
+    throw new Error(
+      `${folder} needs ${formatSize(needed)} of free disk space, but has ${formatSize(free)}: make room, or choose another "output-dir"`,
+    );
+  }
+}
+
+/** Bytes that a user may still write on the disk of a folder, or of the nearest one above that exists. */
+async function freeSpace(folder: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT') || dirname(folder) === folder) throw error;
+    return freeSpace(dirname(folder));
+  }
+}
+
+async function prepareTarget(image: Image, file: AtomicFile, digest: boolean): Promise<Target> {
+  const source = wholeFileBehind(image);
+  const inPlace = source !== undefined && (await startFromCopy(source, file, digest));
+  await file.handle.truncate(image.size);
+  return { image, handle: file.handle, inPlace };
+}
+
+/** The file that an image is a variant of: every range of it stays where it is, and zeros only follow its end. */
+function wholeFileBehind({ extents }: Image): FileReader | undefined {
+  let source: Reader | undefined;
+  let position = 0;
+  for (const [i, extent] of extents.entries()) {
+    if (extent.kind === 'zeros' && i < extents.length - 1) return undefined;
+    if (extent.kind === 'range') {
+      if (extent.offset !== position || (source !== undefined && extent.source !== source)) return undefined;
+      source = extent.source;
+    }
+    position += extent.length;
+  }
+  return source instanceof FileReader && source.size <= position ? source : undefined;
+}
+
+/**
+ * Begins a file as a copy of another: a clone that shares its blocks where the file system can, and without a digest,
+ * which would read everything anyway, a copy made by the kernel. False if neither was possible.
+ */
+async function startFromCopy(source: FileReader, file: AtomicFile, digest: boolean): Promise<boolean> {
+  try {
+    const [now, opened] = await Promise.all([stat(source.path), source.handle.stat()]);
+    if (now.ino !== opened.ino || now.dev !== opened.dev) return false;
+    const mode = digest ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE;
+    await copyFile(source.path, file.temporaryPath, mode);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOSPC', 'EDQUOT')) throw error;
+    await file.handle.truncate(0);
+    return false;
+  }
+}
+
+function explainFullDisk(error: unknown, outputs: readonly ImageOutput[]): unknown {
+  if (!hasCode(error, 'ENOSPC', 'EDQUOT')) return error;
+  const needed = outputs.reduce((sum, { image }) => sum + requiredSpace(image), 0);
+  const names = outputs.map(({ path }) => path).join(', ');
+  return new Error(
+    `the disk is full: writing ${names} takes ${formatSize(needed)}; make room, or write to another disk. Nothing unfinished was kept`,
+    { cause: error },
+  );
+}
