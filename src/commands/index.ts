@@ -6,4 +6,5 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'embed-ignition': async () => (await import('./embed-ignition.ts')).command,
   'inspect-iso': async () => (await import('./inspect-iso.ts')).command,
   'extract-iso': async () => (await import('./extract-iso.ts')).command,
+  'source-container': async () => (await import('./source-container.ts')).command,
 };
