@@ -2,6 +2,7 @@ import type { Command } from './command.ts';
 
 /** Every command by name. A command is loaded only when it is asked for. */
 export const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  'build-iso': async () => (await import('./build-iso.ts')).command,
   'generate-ignition': async () => (await import('./generate-ignition.ts')).command,
   'embed-ignition': async () => (await import('./embed-ignition.ts')).command,
   'inspect-iso': async () => (await import('./inspect-iso.ts')).command,
