@@ -15,7 +15,9 @@ export interface BenchOptions {
   readonly size: number;
 }
 
-const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOptions) => Promise<Bench[]> }>>> = {};
+const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOptions) => Promise<Bench[]> }>>> = {
+  embed: () => import('./embed.ts'),
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
