@@ -1,0 +1,118 @@
+/**
+ * Embedding a live config and two kernel arguments, beside coreos-installer.
+ *
+ *     node bench/embed.ts ISO OUTPUT     writes a customised ISO without a digest, for the comparison with cp
+ */
+import { access, copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { writeDemoBase } from '../scripts/demo-base.ts';
+import { fileImage, patchImage, writeImage } from '../src/disk/index.ts';
+import { FileReader } from '../src/io/reader.ts';
+import { formatSize, MiB } from '../src/io/sizes.ts';
+import { embed, openLiveIso } from '../src/iso/index.ts';
+import { type Argv, type Bench, benchFolder } from './harness.ts';
+
+const cli = resolve(import.meta.dirname, '../dist/cli.js');
+const CONFIG = JSON.stringify({
+  ignition: { version: '3.4.0' },
+  storage: {
+    files: Array.from({ length: 40 }, (_, index) => ({
+      path: `/usr/local/bin/step-${index}`,
+      mode: 493,
+      contents: { source: `data:,${encodeURIComponent(`#!/bin/bash\necho step ${index}\n`.repeat(20))}` },
+    })),
+  },
+});
+const ARGUMENTS = ['coreos.liveiso.fromram', 'console=ttyS0,115200n8'];
+
+/** The benches for a base with a root file system of `size` bytes. */
+export async function bench({ size }: { readonly size: number }): Promise<Bench[]> {
+  const folder = join(benchFolder(), 'k4all-bench-bases');
+  await mkdir(folder, { recursive: true });
+  const base = await makeBase(folder, size);
+  const small = await makeBase(folder, MiB);
+  const config = join(folder, 'live.ign');
+  await writeFile(config, CONFIG);
+  return [newFile(base, config, size), withoutDigest(base, size), inPlace(base, small, config, size)];
+}
+
+async function makeBase(folder: string, size: number): Promise<string> {
+  const path = join(folder, `demo-${size}.iso`);
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) await writeDemoBase(path, { rootfsSize: size });
+  return path;
+}
+
+function ours(iso: string, config: string, output: readonly string[] = []): Argv {
+  const changes = ARGUMENTS.flatMap((argument) => ['--live-karg-append', argument]);
+  return [process.execPath, cli, 'embed-ignition', '--iso', iso, '--live-ignition', config, ...changes, ...output];
+}
+
+function native(iso: string, config: string, output: readonly string[] = []): Argv[] {
+  return [
+    ['coreos-installer', 'iso', 'ignition', 'embed', '-i', config, ...output, iso],
+    ['coreos-installer', 'iso', 'kargs', 'modify', ...ARGUMENTS.flatMap((text) => ['-a', text]), output[1] ?? iso],
+  ];
+}
+
+function newFile(base: string, config: string, size: number): Bench {
+  return {
+    title: `embed into a new ISO of ${formatSize(size)}, with its SHA-256`,
+    reach: '≤ 0.8 of coreos-installer and openssl',
+    contenders: [
+      { name: 'k4all', steps: (folder) => [ours(base, config, ['--output', join(folder, 'new.iso')])] },
+      {
+        name: 'coreos-installer, openssl',
+        needs: ['coreos-installer', 'openssl'],
+        steps: (folder) => {
+          const iso = join(folder, 'new.iso');
+          return [...native(base, config, ['-o', iso]), ['openssl', 'dgst', '-sha256', iso]];
+        },
+      },
+    ],
+  };
+}
+
+function withoutDigest(base: string, size: number): Bench {
+  return {
+    title: `embed into a new ISO of ${formatSize(size)}, without a digest`,
+    reach: '≤ 1.1 of cp',
+    contenders: [
+      {
+        name: 'k4all',
+        steps: (folder) => [[process.execPath, import.meta.filename, base, join(folder, 'new.iso')]],
+      },
+      { name: 'cp', steps: (folder) => [['cp', base, join(folder, 'new.iso')]] },
+    ],
+  };
+}
+
+function inPlace(base: string, small: string, config: string, size: number): Bench {
+  const copyOf = (iso: string) => (folder: string) => copyFile(iso, join(folder, 'edit.iso'));
+  const steps = (folder: string) => [ours(join(folder, 'edit.iso'), config)];
+  return {
+    title: `embed in place, ISO of ${formatSize(size)}`,
+    reach: '≤ 1.0 of coreos-installer, and the same for any size',
+    contenders: [
+      { name: 'k4all', prepare: copyOf(base), steps },
+      { name: `k4all, ISO of ${formatSize(MiB)}`, prepare: copyOf(small), steps },
+      {
+        name: 'coreos-installer',
+        needs: ['coreos-installer'],
+        prepare: copyOf(base),
+        steps: (folder) => native(join(folder, 'edit.iso'), config),
+      },
+    ],
+  };
+}
+
+if (import.meta.main) {
+  const [iso = '', output = ''] = process.argv.slice(2);
+  await using reader = await FileReader.open(iso);
+  const files = new Map([['config.ign', Buffer.from(CONFIG)]]);
+  const { patches } = embed(await openLiveIso(reader), { files, kernelArguments: { append: ARGUMENTS } });
+  await writeImage(patchImage(fileImage(reader), patches), output, { digest: false });
+}
