@@ -127,7 +127,8 @@ function redirectedCall(call: Call, location: string, status: number): Call {
 }
 
 /** Failures of TLS verification and of the proxy's own refusal, which another try doesn't change. */
-const PERMANENT_CODE = /^(CERT_|ERR_TLS_CERT|ERR_INVALID_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_|UND_ERR_INVALID_ARG)/;
+const PERMANENT_CODE =
+  /^(CERT_|ERR_TLS_CERT|ERR_INVALID_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_|UND_ERR_INVALID_ARG)/;
 const PERMANENT_MESSAGE = /^Proxy response \((?!408|429|5)\d+\)/;
 
 /** A network error, also one met while reading a body, as the `TransientError` that `withRetries` tries again. */
