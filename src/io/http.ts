@@ -107,7 +107,7 @@ function firstCall(url: string, options: HttpOptions): Call {
 
 /** Where a redirect leads (RFC 9110, 15.4); credentials and cookies stay behind when the origin changes. */
 function redirectedCall(call: Call, location: string, status: number): Call {
-  if (!URL.canParse(location, call.target)) {
+  if (!URL.canParse(location, call.target.href)) {
     throw new Error(`${call.target.href} redirects to ${quote(location)}, which is not a URL`);
   }
   const { target, authorization } = splitCredentials(new URL(location, call.target).href);
