@@ -12,7 +12,7 @@ import { checkConfigs, isEmpty, type SecretsPolicy } from './checks.ts';
 import { type Compilation, compileRoles } from './compile.ts';
 import type { Architecture, Definition } from './definition.ts';
 import { type LaidOutImage, layOutImages, type RoleIso, roleIsos, verifyImage } from './images.ts';
-import { type LoadedDefinition, loadDefinition, type Overrides } from './load.ts';
+import { type CoreosSource, coreosSource, type LoadedDefinition, loadDefinition, type Overrides } from './load.ts';
 import { type PlannedImage, planCompilation, planImages } from './plan.ts';
 import { buildSummary, planLines } from './report.ts';
 
@@ -24,7 +24,7 @@ export interface BuildRequest {
   readonly overrides: Overrides;
   readonly version: string;
   /** Provides the live ISO of an architecture. */
-  readonly baseIso: (architecture: Architecture, coreos: Definition['coreos'], folder: string) => Promise<string>;
+  readonly baseIso: (architecture: Architecture, coreos: CoreosSource) => Promise<string>;
   readonly outputDir: string;
   readonly secrets: SecretsPolicy;
   readonly force: boolean;
@@ -158,7 +158,7 @@ async function write(
 
 /** Opens the base of every architecture; they are closed together. */
 async function openBases(
-  { definition, folder }: LoadedDefinition,
+  loaded: LoadedDefinition,
   request: BuildRequest,
   log: BuildLog,
 ): Promise<{ list: readonly Base[] } & AsyncDisposable> {
@@ -167,8 +167,9 @@ async function openBases(
     for (const { file } of list) await file[Symbol.asyncDispose]();
   };
   try {
-    for (const architecture of definition.architectures) {
-      const path = await request.baseIso(architecture, definition.coreos, folder);
+    const coreos = coreosSource(loaded, request.workspace);
+    for (const architecture of loaded.definition.architectures) {
+      const path = await request.baseIso(architecture, coreos);
       const base = await openBase(path, architecture);
       list.push(base);
       log.info(`${architecture}: ${base.name}, release ${base.iso.coreosRelease || 'unknown'}`);

@@ -6,11 +6,11 @@ import {
   build,
   CHECKSUMS,
   FORMATS,
+  type Overrides,
   SAFE_NAME,
 } from '../build/index.ts';
-import type { Host } from '../host/host.ts';
 import { quote, UsageError } from '../io/errors.ts';
-import { classify, prereleaseOf } from '../release/index.ts';
+import { assertReleasable, bootImages, fetchBase, publishBuild, versionOf } from './build-iso/steps.ts';
 import { defineCommand, type InputValues } from './command.ts';
 import { fileTable } from './outputs.ts';
 
@@ -101,38 +101,36 @@ export const command = defineCommand({
   },
   async run(values, host) {
     for (const role of values.roles) assertSafeName('roles', role);
-    if (values.name !== undefined) assertSafeName('name', values.name);
+    for (const name of ['name', 'version'] as const) if (values[name] !== undefined) assertSafeName(name, values[name]);
     const given = baseIsos(values);
-    const { version, prerelease } = await versionOf(values, host);
+    const workspace = resolve(host.cwd, values.workspace);
     const outputDir = resolve(host.cwd, values['output-dir']);
-    const result = await build(
+    const version = await versionOf(values.version, workspace, host);
+    if (values.release) assertReleasable(version, host);
+    const { images, bases } = await build(
       {
-        workspace: resolve(host.cwd, values.workspace),
+        workspace,
         definition: values.definition === undefined ? undefined : resolve(host.cwd, values.definition),
-        overrides: {
-          name: values.name,
-          roles: values.roles,
-          architectures: values.architectures,
-          stream: values.stream,
-          formats: values.formats,
-          diskSize: values['disk-size'],
-          kernelArguments: values['kernel-arguments'],
+        overrides: overridesOf(values),
+        version: version.version,
+        baseIso: async (architecture, coreos) => {
+          const path = given.get(architecture) ?? given.get('any');
+          return path === undefined ? fetchBase(architecture, coreos, host) : resolve(host.cwd, path);
         },
-        version,
-        baseIso: async (architecture) => baseIso(given, architecture, host),
         outputDir,
         secrets: values.secrets,
         force: values.force,
       },
       host,
     );
-    const releases = [...new Set(result.bases.map(({ release }) => release))];
+    if (values['boot-test']) await bootImages(images, outputDir, host);
+    if (values.release) await publishBuild(version, images, outputDir, host);
     return {
-      files: result.images.map((image) => ({ ...image, path: join(values['output-dir'], image.path) })),
+      files: images.map((image) => ({ ...image, path: join(values['output-dir'], image.path) })),
       checksums: join(values['output-dir'], CHECKSUMS),
-      version,
-      prerelease,
-      'coreos-release': releases.join(','),
+      version: version.version,
+      prerelease: version.prerelease,
+      'coreos-release': [...new Set(bases.map(({ release }) => release))].join(','),
     };
   },
   present: ({ files }) => fileTable(files as BuildResult['images']),
@@ -158,29 +156,13 @@ function baseIsos({ 'base-iso': given, architectures = [] }: BuildInputs): Given
   return bases;
 }
 
-async function baseIso(given: GivenBases, architecture: Architecture, host: Host): Promise<string> {
-  const path = given.get(architecture) ?? given.get('any');
-  if (path !== undefined) return resolve(host.cwd, path);
-  throw new Error(`"base-iso" is missing for ${architecture}`);
-}
-
-/** The version that was asked for, else the one that the git ref stands for, else `dev`. */
-async function versionOf(
-  { version, workspace }: BuildInputs,
-  host: Host,
-): Promise<{ version: string; prerelease: boolean }> {
-  if (version !== undefined) {
-    assertSafeName('version', version);
-    return { version, prerelease: prereleaseOf(version) };
-  }
-  const ref = host.env.GITHUB_REF;
-  if (!ref) return { version: 'dev', prerelease: false };
-  return classify(ref, {
-    cwd: resolve(host.cwd, workspace),
-    commit: host.env.GITHUB_SHA,
-    warn: host.warning,
-    signal: host.signal,
-  });
+function overridesOf(values: BuildInputs): Overrides {
+  const { name, roles, architectures, stream, formats } = values;
+  return {
+    ...{ name, roles, architectures, stream, formats },
+    diskSize: values['disk-size'],
+    kernelArguments: values['kernel-arguments'],
+  };
 }
 
 function assertSafeName(input: string, value: string): void {
