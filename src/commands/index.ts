@@ -11,4 +11,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'classify-version': async () => (await import('./classify-version.ts')).command,
   'create-release': async () => (await import('./create-release.ts')).command,
   'source-container': async () => (await import('./source-container.ts')).command,
+/** Every command by name. A command is loaded only when it is asked for. */
+export const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  'fetch-coreos': async () => (await import('./fetch-coreos.ts')).command,
 };
