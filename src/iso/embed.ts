@@ -49,7 +49,7 @@ export function embed(iso: LiveIso, embedding: Embedding): { patches: Patch[]; a
     );
   }
   checkUnpackedSize(embedding.files);
-  const archive = embedding.files.size > 0 ? packInitrd(embedding.files) : new Uint8Array();
+  const archive = embedding.files.size > 0 ? packInitrd(embedding.files, { zstd: unpacksZstd(iso) }) : new Uint8Array();
   const area = { size: iso.ignitionArea.size, used: archive.length, heaviest: heaviestFiles(embedding.files) };
   if (area.used > area.size) throw tooLarge(iso, area);
   const bytes = Buffer.alloc(area.size);
@@ -59,6 +59,14 @@ export function embed(iso: LiveIso, embedding: Embedding): { patches: Patch[]; a
     ...argumentPatches(iso, embedding.kernelArguments ?? {}),
   ];
   return { patches, area };
+}
+
+/**
+ * Fedora CoreOS has a features.json since release 35, whose kernel was 5.15; CoreOS of RHEL 8 has one too, with a kernel
+ * that doesn't know zstd.
+ */
+function unpacksZstd({ features, volumeId }: LiveIso): boolean {
+  return volumeId.startsWith('fedora-coreos-') && Object.keys(features.json).length > 0;
 }
 
 /** What is written has to be readable again. */

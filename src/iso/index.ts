@@ -24,6 +24,6 @@ export {
   splitKernelArguments,
   unmatchedChanges,
 } from './kernel-arguments.ts';
-export { initrdAppendix, type LiveInitrd, openLiveInitrd } from './live-initrd.ts';
+export { appendToInitrd, type LiveInitrd, openLiveInitrd } from './live-initrd.ts';
 export { type LiveIso, openLiveIso } from './live-iso.ts';
 export { readChunks } from './miniso.ts';

@@ -137,6 +137,16 @@ describe('embedding', () => {
     await expect(verify(bytesReader('live.iso', image), patches)).rejects.toThrow('live.iso: what was read back');
   });
 
+  it('takes zstd only where the kernel is known to unpack it', async () => {
+    const text = Buffer.from(JSON.stringify({ ignition: { version: '3.3.0' }, storage: { files: [] } }));
+    const magic = async (layout: 'igninfo' | 'plain') => {
+      const { patches } = embed(await open(liveIsoImage(layout).image), { files: new Map([['config.ign', text]]) });
+      return patches[0]?.bytes[0];
+    };
+    expect(await magic('igninfo')).toBe(0x28);
+    expect(await magic('plain')).not.toBe(0x28);
+  });
+
   it('draws a meter', () => {
     expect(areaMeter({ used: 65_536, size: 262_144 })).toBe(
       'Ignition area █████░░░░░░░░░░░░░░░ 25.0 % (64 KiB of 256 KiB)',

@@ -146,7 +146,8 @@ describeWithPeers(
       expect(readFileSync(at('ours.iso')).equals(original)).toBe(true);
     }
 
-    it.each(bases)('each option alone, on %s', async (_, make) => {
+    const varied = bases.filter(([name]) => ['igninfo', 'plain', '2022-02', '2023-07.s390x'].includes(name));
+    it.each(varied)('each option alone, on %s', async (_, make) => {
       const base = make();
       for (const [name, values] of Object.entries(OPTIONS)) {
         const given = name === 'dest-device' ? values.slice(0, 1) : values;
@@ -171,7 +172,7 @@ describeWithPeers(
           compare(options);
           await crossCheck(base);
         }),
-        { numRuns: 6 },
+        { numRuns: 4 },
       );
     });
   },

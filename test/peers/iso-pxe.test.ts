@@ -105,6 +105,36 @@ describeWithPeers('PXE initramfs as coreos-installer does', ['coreos-installer',
     }
   });
 
+  it.each(['zstd.img', 'xz.img', 'plain.img'])('replaces with force what is embedded in %s', async (initrd) => {
+    const options = { 'live-ignition': ['live-1.ign'], 'network-keyfile': ['eth0.nmconnection'] };
+    rmSync(at('custom.img'), { force: true });
+    const flags = Object.entries(options).map(([name, [value]]) => `--${name}=${value}`);
+    execFileSync('coreos-installer', ['pxe', 'customize', ...flags, '-o', 'custom.img', initrd], {
+      cwd: folder,
+      stdio: 'pipe',
+    });
+    const run = (from: string, to: string) =>
+      runCommand(
+        embedIgnition,
+        { initrd: [from], output: [to], 'live-ignition': ['live-2.ign'], force: ['true'] },
+        folder,
+      );
+    await run(initrd, 'fresh.img');
+    const raw = archive('raw', { 'config.ign': '{}', 'etc/coreos-firstboot-network/a': 'b' });
+    writeFileSync(
+      at('raw.img'),
+      Buffer.concat([readFileSync(at(initrd)), Buffer.alloc(-readFileSync(at(initrd)).length & 3), raw]),
+    );
+    for (const name of ['custom.img', 'raw.img']) {
+      await run(name, 'replaced.img');
+      const padding = name === 'raw.img' ? -readFileSync(at(initrd)).length & 3 : 0;
+      const replaced = readFileSync(at('replaced.img'));
+      expect(replaced.length).toBe(readFileSync(at('fresh.img')).length + padding);
+      const shown = (await runCommand(inspectIso, { iso: ['replaced.img'] }, folder)).outputs;
+      expect(shown).toMatchObject({ ignition: INPUT_FILES['live-2.ign'], network: {} });
+    }
+  });
+
   it('refuses what coreos-installer refuses', async () => {
     const run = (initrd: string) =>
       runCommand(embedIgnition, { initrd: [initrd], output: ['new.img'], 'live-ignition': ['live-1.ign'] }, folder);

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Host } from '../../host/host.ts';
 import { AtomicFile } from '../../io/atomic-file.ts';
-import { FileReader } from '../../io/reader.ts';
+import { FileReader, type Reader, slice } from '../../io/reader.ts';
 import { formatSize } from '../../io/sizes.ts';
-import { CONFIG_PATH, customize, initrdAppendix, openLiveInitrd, readChunks } from '../../iso/index.ts';
+import { appendToInitrd, CONFIG_PATH, customize, openLiveInitrd, readChunks } from '../../iso/index.ts';
 import type { EmbedInputs } from '../embed-ignition.ts';
 import { readCustomization } from './files.ts';
 import { checkConfigs } from './guards.ts';
@@ -18,18 +18,18 @@ export async function embedInitrd(inputs: EmbedInputs, host: Host): Promise<Embe
   const initrd = await openLiveInitrd(reader);
   await checkConfigs(customization, '', inputs.secrets, host);
   const result = await customize(customization, { name: path, coreosRelease: '', features: initrd.features });
-  const appendix = initrdAppendix(initrd, result.files);
+  const { kept, appendix } = await appendToInitrd(initrd, result.files, { force: inputs.force });
   tell(result, host);
   if (result.files.has(CONFIG_PATH)) {
     host.notice('the PXE configuration has to have the kernel arguments ignition.firstboot ignition.platform.id=metal');
   }
-  const sha256 = await append(reader, appendix, resolve(host.cwd, output), inputs.force, host);
+  const sha256 = await append(slice(reader, 0, kept), appendix, resolve(host.cwd, output), inputs.force, host);
   host.info(`archive of ${formatSize(appendix.length)} appended`);
   return { iso: output, sha256, 'embed-area-size': 0, 'embed-area-used': appendix.length };
 }
 
 async function append(
-  reader: FileReader,
+  reader: Reader,
   appendix: Uint8Array,
   output: string,
   force: boolean,
