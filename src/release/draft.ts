@@ -120,7 +120,9 @@ function isMarked(release: Release, mark: string): boolean {
 }
 
 function severalDrafts(tag: string, drafts: readonly Release[]): Error {
-  const list = drafts.map(({ id, draft, html_url }) => `  ${id} ${draft ? 'draft' : 'published'} ${html_url}`);
+  const list = [...drafts]
+    .sort((a, b) => a.id - b.id)
+    .map(({ id, draft, html_url }) => `  ${id} ${draft ? 'draft' : 'published'} ${html_url}`);
   return new Error(
     `${drafts.length} releases share the tag ${quote(tag)}; delete all but one, or name it by "release-id":\n${list.join('\n')}`,
   );

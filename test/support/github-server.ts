@@ -99,6 +99,8 @@ export class GitHubServer implements AsyncDisposable {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Leaving a body half read takes the socket away from the request.
+    const { socket } = request;
     request.on('error', () => {});
     const url = new URL(request.url ?? '/', `http://${request.headers.host}`);
     const path = url.pathname.replace(/^\/api\/(v3|uploads)/, '');
@@ -119,14 +121,14 @@ export class GitHubServer implements AsyncDisposable {
         route.endsWith('/assets') && request.method === 'POST'
           ? await this.#upload(request, url, Number(operation.parameters.release_id), fault)
           : await this.#handle(request, url, route, operation.parameters, fault);
-      if (fault === 'lost') request.socket.destroy();
+      if (fault === 'lost') socket.destroy();
       else if (fault === '502 after') send(response, { status: 502, body: '<html>Bad Gateway</html>' });
       else {
         this.#note(route, responseViolations(route, answer.status, answer.body));
         send(response, withETag(request, answer));
       }
     } catch (error) {
-      if (error instanceof CutOff) return void request.socket.destroy();
+      if (error instanceof CutOff) return void socket.destroy();
       if (!(error instanceof Refused)) throw error;
       request.resume();
       const { status, message, codes, headers } = error;
