@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+
+/** The bundle that is measured. */
+export const dist = resolve(import.meta.dirname, '../dist');
 
 /** A program with its arguments. */
 export type Argv = readonly [string, ...string[]];

@@ -16,6 +16,8 @@ export interface BenchOptions {
 }
 
 const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOptions) => Promise<Bench[]> }>>> = {
+  build: () => import('./build.ts'),
+  butane: () => import('./butane.ts'),
   embed: () => import('./embed.ts'),
 };
 

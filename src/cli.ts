@@ -15,6 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const program = new Program('k4all')
     .description('Bakes Fedora CoreOS installer ISOs, disk images and releases from Butane files.')
     .version(manifest.version)
+    .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ sortSubcommands: false, showGlobalOptions: false });
   // Only the command that is named is loaded; all of them when the names are to be listed.
@@ -52,6 +53,8 @@ function subcommand(command: Command, done: (exitCode: number) => void): Program
     .allowExcessArguments(false);
   for (const [name, declaration] of Object.entries(command.inputs)) addOption(program, name, declaration);
   program.option('--json', 'print the outputs as one JSON object on stdout');
+  // An input of that name keeps the option to itself; `-V` works everywhere.
+  program.version(manifest.version, command.inputs.version ? '-V' : '-V, --version');
   return program.action(async (options: Record<string, unknown>) => done(await execute(command, options)));
 }
 

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { hasCode } from '../io/errors.ts';
 import { type Architecture, type Definition, defaultDefinition, type Format, parseDefinition } from './definition.ts';
+import { insideWorkspace } from './plan.ts';
 
 /** What the inputs of `build-iso` say beside the definition; undefined or empty where nothing is said. */
 export interface Overrides {
@@ -23,6 +24,14 @@ export interface LoadedDefinition {
   readonly folder: string;
   /** The definition's file, if there is one. */
   readonly file: string | undefined;
+}
+
+/** Where the base images come from; paths are absolute. */
+export interface CoreosSource {
+  readonly stream: string;
+  readonly streamUrl: string | undefined;
+  readonly release: string | undefined;
+  readonly keyring: readonly string[];
 }
 
 const DEFAULT_FILE = 'k4all.yaml';
@@ -65,5 +74,18 @@ function apply(definition: Definition, overrides: Overrides): Definition {
     ...(formats && { formats: [...formats] }),
     ...(diskSize !== undefined && { 'disk-size': String(diskSize) }),
     live: { ...definition.live, 'kernel-arguments': { append } },
+  };
+}
+
+/** Where a definition's base images come from, its paths resolved. */
+export function coreosSource({ definition, folder }: LoadedDefinition, workspace: string): CoreosSource {
+  const { stream, release, keyring } = definition.coreos;
+  const url = definition.coreos['stream-url'];
+  const absolute = (path: string) => join(workspace, insideWorkspace(folder, path));
+  return {
+    stream,
+    streamUrl: url === undefined || URL.canParse(url) ? url : absolute(url),
+    release,
+    keyring: keyring.map(absolute),
   };
 }

@@ -190,7 +190,7 @@ async function writeResults(
       const path = join(folder, result.output);
       if (inputFiles.includes(path)) {
         throw new Error(
-          `${quote(result.output)} is read as an input: name the result of ${quote(result.butane)} otherwise`,
+          `${quote(result.output)} is an input too: put ${quote(result.butane)} before what reads it, or name its result otherwise`,
         );
       }
       return { ...result, path, unchanged: await isUnchanged(path, result.ignition) };

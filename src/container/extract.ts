@@ -1,9 +1,11 @@
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readdir, rename, rm, rmdir, symlink, utimes } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { extract, type Header } from 'tar-stream';
-import { hasCode, messageOf, quote } from '../io/errors.ts';
+import { decompressStream } from '../archive/index.ts';
+import { hasCode, quote } from '../io/errors.ts';
 import { type ImageSource, readImage } from './pull.ts';
 
 export interface ExtractOptions {
@@ -136,12 +138,10 @@ function placeBelow(name: string, below: string): string | undefined {
 async function* layerEntries(file: string, mediaType: string, signal?: AbortSignal) {
   const reader = extract();
   const input = createReadStream(file, { signal });
-  const gzipped = /gzip$/.test(mediaType);
-  if (!gzipped && !/tar$/.test(mediaType)) throw new Error(`layers of type ${quote(mediaType)} can't be read`);
-  const stream = gzipped ? input.pipe(createGunzip()) : input;
+  const stream = decompressed(input, mediaType);
   for (const part of new Set([input, stream])) {
     part.on('error', (error: Error) =>
-      reader.destroy(new Error(`the layer is damaged: ${messageOf(error)}`, { cause: error })),
+      reader.destroy(new Error(`the layer is damaged: ${error.message}`, { cause: error })),
     );
   }
   stream.pipe(reader);
@@ -150,4 +150,12 @@ async function* layerEntries(file: string, mediaType: string, signal?: AbortSign
   } finally {
     input.destroy();
   }
+}
+
+/** Media types end in `tar`, `tar+gzip`, `tar+zstd`, or `tar.gzip` where Docker made them. */
+function decompressed(input: Readable, mediaType: string): Readable {
+  if (/[.+]gzip$/.test(mediaType)) return input.pipe(createGunzip());
+  if (mediaType.endsWith('+zstd')) return Readable.from(decompressStream('zstd', 'the layer')(input));
+  if (mediaType.endsWith('tar')) return input;
+  throw new Error(`layers of type ${quote(mediaType)} can't be read`);
 }

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { type Pack, pack } from 'tar-stream';
 import { noProgress, type Progress } from '../io/progress.ts';
-import { gzip } from './gzip.ts';
+import type { Compression } from './block-encoder.ts';
+import { compress } from './compress.ts';
 import type { EntryContent, EntryKind, SourceTree, TreeEntry } from './tree.ts';
 
 /** A blob of an image: media type, digest (`sha256:<hex>`) and length in bytes. */
@@ -20,7 +21,7 @@ export interface Layer {
   readonly path: string;
 }
 
-export const LAYER_MEDIA_TYPE = 'application/vnd.oci.image.layer.v1.tar+gzip';
+const LAYER_MEDIA_TYPE = 'application/vnd.oci.image.layer.v1.tar+';
 
 const MODES: Readonly<Record<EntryKind, number>> = { file: 0o644, executable: 0o755, link: 0o777, directory: 0o755 };
 /** Files up to this size are handed to the archive in one piece. */
@@ -35,14 +36,14 @@ export async function writeLayer(
   tree: SourceTree,
   prefix: string,
   path: string,
-  options: { progress?: Progress; signal?: AbortSignal | undefined } = {},
+  options: { compression?: Compression; progress?: Progress; signal?: AbortSignal | undefined } = {},
 ): Promise<Layer> {
-  const { progress = noProgress, signal } = options;
+  const { compression = 'gzip', progress = noProgress, signal } = options;
   const plain = createHash('sha256');
   const packed = createHash('sha256');
   let size = 0;
   await using file = await open(path, 'wx');
-  for await (const chunk of gzip(tap(tarStream(tree, prefix, signal), plain, progress))) {
+  for await (const chunk of compress(tap(tarStream(tree, prefix, signal), plain, progress), compression)) {
     signal?.throwIfAborted();
     packed.update(chunk);
     size += chunk.length;
@@ -50,7 +51,7 @@ export async function writeLayer(
   }
   const digest = `sha256:${packed.digest('hex')}`;
   return {
-    descriptor: { mediaType: LAYER_MEDIA_TYPE, digest, size },
+    descriptor: { mediaType: LAYER_MEDIA_TYPE + compression, digest, size },
     diffId: `sha256:${plain.digest('hex')}`,
     path,
   };

@@ -3,7 +3,7 @@ import { HttpError } from '../io/http.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
 import { bytesBlob, compareDigest, fileBlob, type UploadResult, uploadBlob } from './blobs.ts';
 import { type Image, MANIFEST_MEDIA_TYPE } from './image.ts';
-import { errorDetail, type Registry } from './registry.ts';
+import { DeniedError, errorDetail, type Registry } from './registry.ts';
 
 /** The OCI distribution specification's advice for the size of a manifest. */
 const MAX_MANIFEST = 4 * 1024 * 1024;
@@ -71,17 +71,20 @@ async function putManifest(registry: Registry, { manifest }: Image, reference: s
  * Fetches the manifest and compares it with ours byte for byte; meant for a registry without credentials, to see what
  * everybody sees.
  *
- * @throws DeniedError or HttpError 404 where it isn't public
+ * @returns the error where it couldn't be found out
+ * @throws Error where the registry gives something else
  */
-export async function verifyPushed(registry: Registry, { manifest }: Image): Promise<void> {
+export async function verifyPushed(registry: Registry, { manifest }: Image): Promise<'public' | 'private' | Error> {
   const { digest } = manifest.descriptor;
-  const response = await registry.send({
-    method: 'GET',
-    url: registry.url(`manifests/${digest}`),
-    headers: { accept: MANIFEST_MEDIA_TYPE },
-  });
-  const bytes = await registry.read(response, MAX_MANIFEST);
-  if (`sha256:${sha256(bytes)}` !== digest) {
-    throw new Error(`${registry.host} gives another manifest than the one that was pushed as ${digest}`);
+  const url = registry.url(`manifests/${digest}`);
+  try {
+    const response = await registry.send({ method: 'GET', url, headers: { accept: MANIFEST_MEDIA_TYPE } });
+    const bytes = await registry.read(response, MAX_MANIFEST);
+    if (`sha256:${sha256(bytes)}` === digest) return 'public';
+  } catch (error) {
+    registry.retry.signal?.throwIfAborted();
+    if (error instanceof DeniedError || (error instanceof HttpError && error.status === 404)) return 'private';
+    return error instanceof Error ? error : new Error(String(error));
   }
+  throw new Error(`${registry.host} gives another manifest than the one that was pushed as ${digest}`);
 }

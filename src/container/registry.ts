@@ -177,6 +177,7 @@ export class Registry {
   }
 
   #explain(error: unknown): unknown {
+    if (error instanceof TransientError || error instanceof HttpError) error.message = withoutQueries(error.message);
     if (error instanceof HttpError && (error.status === 401 || error.status === 403)) {
       return new DeniedError(this.#denied(error.message), error.status, error);
     }
@@ -193,6 +194,11 @@ export class Registry {
     const what = this.#actions === 'pull' ? 'read' : 'written';
     return `${this.host}/${this.repository} can't be ${what}: ${message}`;
   }
+}
+
+/** Queries of URLs may hold signatures: a message has none. */
+function withoutQueries(message: string): string {
+  return message.replaceAll(/(https?:\/\/[^\s?]+)\?[^\s]*?(?=:?(?:\s|$))/g, '$1');
 }
 
 /** A URL for messages, without its query: it may hold a signature. */

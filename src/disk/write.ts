@@ -1,6 +1,6 @@
-import { constants, copyFile, stat, statfs } from 'node:fs/promises';
+import { constants, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { AtomicFile } from '../io/atomic-file.ts';
+import { AtomicFile, type AtomicFileOptions } from '../io/atomic-file.ts';
 import { hasCode } from '../io/errors.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
 import { FileReader, type Reader } from '../io/reader.ts';
@@ -12,6 +12,8 @@ import type { Image } from './image.ts';
 export interface ImageOutput {
   readonly image: Image;
   readonly path: string;
+  /** Looks at the complete file before it gets its name; what it throws makes the whole writing fail. */
+  readonly verify?: (temporaryPath: string) => Promise<void>;
 }
 
 /** A file that was written. */
@@ -55,11 +57,13 @@ export async function writeImages(
     const targets: Target[] = [];
     for (const { image, path } of outputs) {
       signal?.throwIfAborted();
-      const file = await AtomicFile.create(path, { force });
+      const file = await AtomicFile.create(path, { force, copyOf: await beginning(image, digest) });
       files.push(file);
-      targets.push(await prepareTarget(image, file, digest));
+      await file.handle.truncate(image.size);
+      targets.push({ image, handle: file.handle, inPlace: file.isCopy });
     }
     const digests = await copyImages(targets, { digest, signal, progress });
+    for (const [i, { verify }] of outputs.entries()) await verify?.(files[i]?.temporaryPath ?? '');
     for (const file of files) await file.commit();
     return outputs.map(({ image, path }, i) => ({ path, size: image.size, sha256: digests[i] ?? '' }));
   } catch (error) {
@@ -112,13 +116,6 @@ async function freeSpace(folder: string): Promise<number> {
   }
 }
 
-async function prepareTarget(image: Image, file: AtomicFile, digest: boolean): Promise<Target> {
-  const source = wholeFileBehind(image);
-  const inPlace = source !== undefined && (await startFromCopy(source, file, digest));
-  await file.handle.truncate(image.size);
-  return { image, handle: file.handle, inPlace };
-}
-
 /** The file that an image is a variant of: every range of it stays where it is, and zeros only follow its end. */
 function wholeFileBehind({ extents }: Image): FileReader | undefined {
   let source: Reader | undefined;
@@ -135,21 +132,15 @@ function wholeFileBehind({ extents }: Image): FileReader | undefined {
 }
 
 /**
- * Begins a file as a copy of another: a clone that shares its blocks where the file system can, and without a digest,
- * which would read everything anyway, a copy made by the kernel. False if neither was possible.
+ * The file that an output begins as a copy of: a clone that shares its blocks where the file system can, and without a
+ * digest, which would read everything anyway, a copy made by the kernel.
  */
-async function startFromCopy(source: FileReader, file: AtomicFile, digest: boolean): Promise<boolean> {
-  try {
-    const [now, opened] = await Promise.all([stat(source.path), source.handle.stat()]);
-    if (now.ino !== opened.ino || now.dev !== opened.dev) return false;
-    const mode = digest ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE;
-    await copyFile(source.path, file.temporaryPath, mode);
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'ENOSPC', 'EDQUOT')) throw error;
-    await file.handle.truncate(0);
-    return false;
-  }
+async function beginning(image: Image, digest: boolean): Promise<AtomicFileOptions['copyOf']> {
+  const source = wholeFileBehind(image);
+  if (!source) return undefined;
+  const [now, opened] = await Promise.all([stat(source.path).catch(() => undefined), source.handle.stat()]);
+  if (now?.ino !== opened.ino || now.dev !== opened.dev) return undefined;
+  return { path: source.path, flags: digest ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE };
 }
 
 function explainFullDisk(error: unknown, outputs: readonly ImageOutput[]): unknown {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { brotliDecompressSync } from 'node:zlib';
 import manifest from '../../wasm/butane/manifest.json' with { type: 'json' };
-import { type Finding, FindingsError } from '../io/errors.ts';
+import { type Finding, FindingsError, messageOf } from '../io/errors.ts';
 import { GoProgram } from './go-program.ts';
 import { type Answer, findingsOf } from './report.ts';
 import type { VirtualTree } from './virtual-tree.ts';
@@ -59,20 +59,33 @@ export class Butane {
   compile(options: CompileOptions): Compiled {
     const { source, name, tree, strict, pretty } = options;
     const { files, exports } = this.#program;
-    const { result, answer } = this.#program.call(() => files.using(tree, () => exports.compile(source, '.', pretty)));
-    const told = parseAnswer(answer);
+    const { result, told } = this.#call(name, () => files.using(tree, () => exports.compile(source, '.', pretty)));
     const findings = findingsOf(told, name, (path) => files.refusal(path));
-    if (!result) throw new FindingsError(`${name}: Butane can't compile this: ${told.error}`, findings);
+    if (!result) throw new FindingsError(`${name}: Butane found ${count(findings, 'error')}`, findings);
     if (strict && findings.length > 0) {
-      throw new FindingsError(`${name}: Butane warns, and "strict" makes that a failure`, findings);
+      throw new FindingsError(
+        `${name}: Butane found ${count(findings, 'warning')}, and "strict" makes that a failure`,
+        findings,
+      );
     }
     return { ignition: result, findings };
   }
 
   /** Checks an Ignition config of any version that the validator knows; findings with severity `error` make it invalid. */
   validate(config: Uint8Array, name: string): readonly Finding[] {
-    const { answer } = this.#program.call(() => this.#program.exports.validate(config));
-    return findingsOf(parseAnswer(answer), name, () => undefined);
+    const { told } = this.#call(name, () => this.#program.exports.validate(config));
+    return findingsOf(told, name, () => undefined);
+  }
+
+  #call(name: string, work: () => Packed): { result: Uint8Array | null; told: Answer } {
+    try {
+      const { result, answer } = this.#program.call(work);
+      const told = JSON.parse(answer) as Answer;
+      if (told.panic) throw new Error(told.error);
+      return { result, told };
+    } catch (error) {
+      throw new Error(`${name}: Butane crashed: ${messageOf(error)}`, { cause: error });
+    }
   }
 }
 
@@ -104,8 +117,8 @@ function moduleFile(): string {
   throw new Error(`Butane is missing: neither ${files.join(' nor ')} exists (it is part of dist/)`);
 }
 
-function parseAnswer(text: string): Answer {
-  const answer = JSON.parse(text) as Answer;
-  if (answer.panic) throw new Error(`Butane crashed: ${answer.error}`);
-  return answer;
+/** `1 error`, `2 errors`; notices count as warnings, as they do in Butane's `--strict`. */
+function count(findings: readonly Finding[], what: 'error' | 'warning'): string {
+  const found = findings.filter(({ severity }) => (severity === 'error') === (what === 'error')).length;
+  return `${found} ${what}${found === 1 ? '' : 's'}`;
 }

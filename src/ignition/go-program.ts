@@ -1,4 +1,5 @@
 import { type Go, loadGo } from '../../wasm/butane/wasm_exec.js';
+import { messageOf } from '../io/errors.ts';
 import { GoFileSystem } from './go-file-system.ts';
 
 /** The folder that a Go program takes for its current one; the tree stands there. */
@@ -13,6 +14,7 @@ export class GoProgram<Exports extends object> {
   /** What the program offers, in the object that it found as a global. */
   readonly exports: Exports;
   readonly #go: Go;
+  #crash: Error | undefined;
 
   private constructor(files: GoFileSystem, exports: Exports, go: Go) {
     this.files = files;
@@ -42,21 +44,21 @@ export class GoProgram<Exports extends object> {
    * @throws Error with the runtime's message if the program crashed, now or before: it can't be called again then
    */
   call<T>(work: () => T): T {
-    let result: T;
+    if (this.#crash) throw this.#crash;
     try {
-      result = work();
+      const result = work();
+      if (!this.#go.exited) return result;
+      this.#crash = new Error(this.#lastWords());
     } catch (error) {
-      if (this.#go.exited) throw this.#crash(error);
-      throw error;
+      // An exception that crossed Go's frames left its stack in no known state.
+      this.#crash = new Error(this.#go.exited ? this.#lastWords() : messageOf(error), { cause: error });
     }
-    if (this.#go.exited) throw this.#crash();
-    return result;
+    throw this.#crash;
   }
 
-  #crash(cause?: unknown): Error {
+  #lastWords(): string {
     const lines = this.files.stderr.split('\n').filter((line) => line.trim() !== '');
-    const reason = lines.find((line) => /^(panic|fatal error|runtime):/.test(line)) ?? lines[0] ?? 'no reason told';
-    return new Error(`Butane crashed: ${reason}`, { cause });
+    return lines.find((line) => /^(panic|fatal error|runtime):/.test(line)) ?? lines[0] ?? 'it ended without a reason';
   }
 }
 

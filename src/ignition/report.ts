@@ -17,7 +17,7 @@ export interface Answer {
 }
 
 /**
- * Findings from an answer, errors and warnings with their place in the file.
+ * Findings from an answer, in the order of their places in the file: Butane's own order varies from run to run.
  *
  * @param refusal why the file system refused a path, where it did
  */
@@ -35,7 +35,14 @@ export function findingsOf(
     };
   });
   const hasErrors = findings.some(({ severity }) => severity === 'error');
-  return answer.error === '' || hasErrors ? findings : [...findings, ...errorFindings(answer.error, file)];
+  const all = answer.error === '' || hasErrors ? findings : [...findings, ...errorFindings(answer.error, file)];
+  return all.sort(byPlace);
+}
+
+function byPlace(a: Finding, b: Finding): number {
+  const lines = (a.location?.line ?? 0) - (b.location?.line ?? 0);
+  const columns = (a.location?.column ?? 0) - (b.location?.column ?? 0);
+  return lines || columns || (a.message < b.message ? -1 : Number(a.message > b.message));
 }
 
 function severityOf(kind: string): Finding['severity'] {

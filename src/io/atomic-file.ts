@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, constants, copyFile, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { hasCode } from './errors.ts';
+
+export interface AtomicFileOptions {
+  readonly force?: boolean;
+  readonly mode?: number;
+  readonly copyOf?: { readonly path: string; readonly flags: number } | undefined;
+}
 
 /**
  * A file that appears under its name only when it is complete. It is written to a temporary file beside the target and
@@ -17,29 +23,35 @@ export class AtomicFile implements AsyncDisposable {
   /** Where the bytes are until `commit`. */
   readonly temporaryPath: string;
   readonly handle: FileHandle;
+  /** Whether it began as a copy, see `create`. */
+  readonly isCopy: boolean;
   readonly #force: boolean;
   #open = true;
   #committed = false;
 
-  private constructor(path: string, temporaryPath: string, handle: FileHandle, force: boolean) {
-    this.path = path;
-    this.temporaryPath = temporaryPath;
-    this.handle = handle;
+  private constructor(fields: Pick<AtomicFile, 'path' | 'temporaryPath' | 'handle' | 'isCopy'>, force: boolean) {
+    this.path = fields.path;
+    this.temporaryPath = fields.temporaryPath;
+    this.handle = fields.handle;
+    this.isCopy = fields.isCopy;
     this.#force = force;
   }
 
   /**
    * @param options.force replace an existing file on `commit`
    * @param options.mode permission bits of the new file, before the umask
+   * @param options.copyOf begin with this file's contents, copied as `fs.copyFile` does with these flags; where that
+   *   isn't possible, the file begins empty
    * @throws Error if the target exists and `force` isn't set
    */
-  static async create(path: string, options: { force?: boolean; mode?: number } = {}): Promise<AtomicFile> {
-    const { force = false, mode = 0o666 } = options;
+  static async create(path: string, options: AtomicFileOptions = {}): Promise<AtomicFile> {
+    const { force = false, mode = 0o666, copyOf } = options;
     await assertWritable(path, force);
     await mkdir(dirname(resolve(path)), { recursive: true });
     const temporaryPath = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.partial`);
-    const handle = await open(temporaryPath, 'wx+', mode);
-    return new AtomicFile(path, temporaryPath, handle, force);
+    const isCopy = copyOf !== undefined && (await startFromCopy(copyOf, temporaryPath));
+    const handle = await open(temporaryPath, isCopy ? 'r+' : 'wx+', mode);
+    return new AtomicFile({ path, temporaryPath, handle, isCopy }, force);
   }
 
   /** Gives the complete file its name. Without `force` a file that appeared meanwhile is kept and is an error. */
@@ -71,6 +83,23 @@ export class AtomicFile implements AsyncDisposable {
     if (!this.#open) return;
     this.#open = false;
     await this.handle.close();
+  }
+}
+
+/** Whether the copy was made; a failed one leaves nothing behind. */
+async function startFromCopy(
+  { path, flags }: NonNullable<AtomicFileOptions['copyOf']>,
+  target: string,
+): Promise<boolean> {
+  try {
+    await copyFile(path, target, flags | constants.COPYFILE_EXCL);
+    // The copy has the permissions of its origin, which may be read-only.
+    await chmod(target, 0o666 & ~process.umask());
+    return true;
+  } catch (error) {
+    await rm(target, { force: true });
+    if (hasCode(error, 'ENOSPC', 'EDQUOT')) throw error;
+    return false;
   }
 }
 

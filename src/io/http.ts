@@ -47,16 +47,22 @@ export class HttpError extends Error {
 }
 
 const agents = new Map<string, EnvHttpProxyAgent>();
+const PROXY_VARIABLES = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY'];
 
-/** Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) are taken from the environment; connections are kept alive. */
+/**
+ * Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) are taken from the environment; connections are kept alive. Plain
+ * http is forwarded by the proxy as any proxy does; only https needs a tunnel, which many proxies allow to port 443 only.
+ */
 function agent(stallTimeout: number, insecure: boolean): EnvHttpProxyAgent {
-  const key = `${stallTimeout} ${insecure}`;
+  const key = [stallTimeout, insecure, ...PROXY_VARIABLES.map((name) => process.env[name])].join(' ');
   let found = agents.get(key);
   if (!found) {
+    const tls = { timeout: stallTimeout, rejectUnauthorized: !insecure };
     found = new EnvHttpProxyAgent({
-      headersTimeout: stallTimeout,
-      bodyTimeout: stallTimeout,
-      connect: { timeout: stallTimeout, rejectUnauthorized: !insecure },
+      connect: tls,
+      requestTls: tls,
+      proxyTls: { timeout: stallTimeout },
+      proxyTunnel: false,
     });
     agents.set(key, found);
   }
@@ -101,6 +107,9 @@ function firstCall(url: string, options: HttpOptions): Call {
 
 /** Where a redirect leads (RFC 9110, 15.4); credentials and cookies stay behind when the origin changes. */
 function redirectedCall(call: Call, location: string, status: number): Call {
+  if (!URL.canParse(location, call.target.href)) {
+    throw new Error(`${call.target.href} redirects to ${quote(location)}, which is not a URL`);
+  }
   const { target, authorization } = splitCredentials(new URL(location, call.target).href);
   if (!['http:', 'https:'].includes(target.protocol)) {
     throw new Error(`${call.target.href} redirects to ${quote(target.href)}, which is not http or https`);
@@ -117,12 +126,27 @@ function redirectedCall(call: Call, location: string, status: number): Call {
   return { target, headers, method: toGet ? 'GET' : call.method, body: toGet ? undefined : call.body };
 }
 
+/** Failures of TLS verification and of the proxy's own refusal, which another try doesn't change. */
+const PERMANENT_CODE =
+  /^(CERT_|ERR_TLS_CERT|ERR_INVALID_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_|UND_ERR_INVALID_ARG)/;
+const PERMANENT_MESSAGE = /^Proxy response \((?!408|429|5)\d+\)/;
+
 /** A network error, also one met while reading a body, as the `TransientError` that `withRetries` tries again. */
 export function transientNetworkError(url: string, error: unknown): TransientError {
-  const cause = error instanceof Error && error.cause ? error.cause : error;
-  return new TransientError(`${withoutCredentials(url)}: ${messageOf(cause) || 'the connection was lost'}`, {
-    cause: error,
-  });
+  return new TransientError(networkMessage(url, error), { cause: error });
+}
+
+function networkMessage(url: string, error: unknown): string {
+  let cause = error instanceof Error && error.cause ? error.cause : error;
+  // A name with several addresses fails once per address, in an error without a message of its own.
+  if (cause instanceof AggregateError) cause = cause.errors[0];
+  return `${withoutCredentials(url)}: ${messageOf(cause) || 'the connection was lost'}`;
+}
+
+function isPermanent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return PERMANENT_CODE.test(code) || PERMANENT_MESSAGE.test(error.message) || isPermanent(error.cause);
 }
 
 /** The URL without user name and password. */
@@ -138,12 +162,15 @@ async function send({ target, method, headers, body }: Call, options: HttpOption
       headers,
       body: body ?? null,
       signal: signal ?? null,
+      headersTimeout: stallTimeout,
+      bodyTimeout: stallTimeout,
       dispatcher: agent(stallTimeout, insecure),
     });
     const flat = Object.entries(response.headers).map(([name, value]) => [name, [value].flat().join(', ')]);
     return { status: response.statusCode, url: target.href, headers: Object.fromEntries(flat), body: response.body };
   } catch (error) {
     signal?.throwIfAborted();
+    if (isPermanent(error)) throw new Error(networkMessage(target.href, error), { cause: error });
     throw transientNetworkError(target.href, error);
   }
 }
@@ -183,13 +210,24 @@ function retryAfter(value: string | undefined): number | undefined {
 }
 
 function splitCredentials(url: string): { target: URL; authorization: string | undefined } {
+  // The text itself is left out of the message: it may hold a password.
+  if (!URL.canParse(url)) throw new Error('a URL is not valid: give it as in https://host/path');
   const target = new URL(url);
   const { username, password } = target;
   if (!username && !password) return { target, authorization: undefined };
   target.username = '';
   target.password = '';
-  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const pair = `${decoded(username)}:${decoded(password)}`;
   return { target, authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+/** Percent-decoded where that is possible; a lone `%` in a password stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function lowerCaseKeys(headers: Record<string, string>): Record<string, string> {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import pRetry, { AbortError, type RetryContext } from 'p-retry';
 
 /** A failure that may go away by itself; anything else that an attempt throws ends the tries at once. */
@@ -51,7 +52,7 @@ export async function withRetries<T>(attempt: (count: number) => Promise<T>, opt
       onFailedAttempt: async ({ error, attemptNumber, retriesLeft }: RetryContext) => {
         if (!(error instanceof TransientError) || retriesLeft === 0) return;
         const backoff = firstWait * 2 ** (attemptNumber - 1) * (0.5 + Math.random() / 2);
-        const wait = error.retryAfter ?? Math.min(backoff, MAX_TOTAL_WAIT - waited);
+        const wait = error.retryAfter ?? Math.max(0, Math.min(backoff, MAX_TOTAL_WAIT - waited));
         if (wait > MAX_RETRY_AFTER) return;
         waited += wait;
         onRetry?.(error, attemptNumber, wait);
@@ -66,6 +67,11 @@ function asError(error: unknown): Error {
 }
 
 async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  const { setTimeout } = await import('node:timers/promises');
-  await setTimeout(milliseconds, undefined, { signal });
+  try {
+    await setTimeout(milliseconds, undefined, { signal });
+  } catch (error) {
+    // The reason says more than "The operation was aborted".
+    signal?.throwIfAborted();
+    throw error;
+  }
 }
