@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { FileReader } from '../io/reader.ts';
 import { defineCommand } from './command.ts';
+import { renderTable } from './outputs.ts';
 
 export const command = defineCommand({
   name: 'inspect-iso',
@@ -39,5 +40,18 @@ export const command = defineCommand({
       features: found.features,
       pristine: found.pristine,
     };
+  },
+  present(outputs) {
+    const keyfiles = outputs.network as Readonly<Record<string, string>>;
+    const parts = Object.entries(keyfiles).map(([name, text]) => `\nNetwork keyfile ${name}:\n${text.trimEnd()}`);
+    if (outputs.ignition !== null) parts.unshift(`\nIgnition config:\n${outputs.ignition.trimEnd()}`);
+    const rows = [
+      ['architecture', outputs.architecture ?? ''],
+      ['pristine', outputs.pristine ? 'yes' : 'no'],
+      ['kernel arguments', outputs['kernel-arguments'].join(' ')],
+      ['by default', outputs['default-kernel-arguments'].join(' ')],
+      ['features', Object.keys(outputs.features as object).join(', ')],
+    ];
+    return [renderTable(rows), ...parts].join('\n');
   },
 });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { AtomicFile } from '../io/atomic-file.ts';
+import { AtomicFile, assertWritable } from '../io/atomic-file.ts';
 import { quote } from '../io/errors.ts';
 import type { Patch } from '../io/patch.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
@@ -38,15 +38,19 @@ export async function extractPxe(iso: LiveIso, options: ExtractOptions): Promise
   if (!folder?.directory) throw new Error(`${iso.reader.name} is not a CoreOS live ISO: it has no ${PXE_FOLDER}`);
   const entries = (await iso.files.list(folder)).filter(({ directory }) => !directory);
   options.progress?.total(entries.reduce((sum, { size }) => sum + size, 0));
+  const targets = entries.map((entry) => ({ file: iso.files.open(entry), path: pxePath(iso, entry.name, options) }));
+  for (const { path } of targets) await assertWritable(path, options.force ?? false);
   const written: ExtractedFile[] = [];
-  for (const entry of entries) {
-    const name = entry.name.toLowerCase();
-    if (/[/\\]|^\.\.?$/.test(name)) throw new Error(`${iso.reader.name} holds a file with the name ${quote(name)}`);
-    const file = iso.files.open(entry);
-    const path = join(options.outputDir, `${options.stem}-${name}`);
+  for (const { file, path } of targets) {
     written.push(await writeChunks(path, readChunks(file, 0, file.size), options));
   }
   return written;
+}
+
+function pxePath(iso: LiveIso, entryName: string, { outputDir, stem }: ExtractOptions): string {
+  const name = entryName.toLowerCase();
+  if (/[/\\]/.test(name)) throw new Error(`${iso.reader.name} holds a file with the name ${quote(name)}`);
+  return join(outputDir, `${stem}-${name}`);
 }
 
 /**

@@ -1,6 +1,13 @@
 export type { Architecture } from './architecture.ts';
 export { normalizeConsole } from './customize/console.ts';
-export { type Customization, type CustomizeResult, type CustomizeTarget, customize } from './customize/customize.ts';
+export {
+  type Customization,
+  type CustomizeResult,
+  type CustomizeTarget,
+  customize,
+  type FileMistake,
+  findFileMistakes,
+} from './customize/customize.ts';
 export { checkIgnition, type NamedFile } from './customize/file-kinds.ts';
 export {
   type AreaUsage,

@@ -1,8 +1,10 @@
 import type { Command } from '../../src/commands/command.ts';
 import { parseInputs } from '../../src/commands/inputs.ts';
-import { terminalHost } from '../../src/host/terminal.ts';
+import { findingLine, terminalHost } from '../../src/host/terminal.ts';
 
 export type Given = Readonly<Record<string, readonly string[]>>;
+
+import { FindingsError } from '../../src/io/errors.ts';
 
 /** Runs a command as the command line does; resolves to its outputs and what it told. */
 export async function runCommand(
@@ -15,7 +17,8 @@ export async function runCommand(
   const host = terminalHost({ env: {}, cwd, signal: new AbortController().signal, stderr: stderr as never });
   const { inputs, run } = command as Command;
   const outputs = await run(parseInputs(inputs, given), host).catch((error: Error) => {
-    error.message = [error.message, ...log].join('\n');
+    const findings = error instanceof FindingsError ? error.findings.map(findingLine) : [];
+    error.message = [error.message, ...findings, ...log].join('\n');
     throw error;
   });
   return { outputs: outputs as Record<string, unknown>, log: log.join('') };

@@ -2,34 +2,48 @@ import { resolve } from 'node:path';
 import { checkSpecVersion, findSecrets } from '../../checks/index.ts';
 import type { Host } from '../../host/host.ts';
 import { type Finding, FindingsError } from '../../io/errors.ts';
-import { type Customization, checkIgnition } from '../../iso/index.ts';
+import { type Customization, checkIgnition, findFileMistakes } from '../../iso/index.ts';
 import type { EmbedInputs } from '../embed-ignition.ts';
 
 /**
- * Checks every Ignition config: that the release understands its spec, and, as `secrets` says, that it holds none.
+ * Checks every file: that it is what its option takes, for an Ignition config that the release understands its spec, and,
+ * as `secrets` says, that it holds none.
  *
  * @throws FindingsError with all that is wrong
  */
-export async function checkConfigs(
-  { liveIgnition, destIgnition }: Customization,
+export async function checkFiles(
+  customization: Customization,
   coreosRelease: string,
   secrets: EmbedInputs['secrets'],
   host: Host,
 ): Promise<void> {
-  const findings: Finding[] = [];
-  for (const file of [...liveIgnition, ...destIgnition]) {
-    const config = checkIgnition(file);
-    const location = { file: resolve(host.cwd, file.path) };
-    const problem = checkSpecVersion(config, coreosRelease);
-    if (problem) findings.push({ severity: 'error', message: problem, location });
-    if (secrets === 'ignore') continue;
-    for (const secret of findSecrets(config)) {
-      const message = `${secret.kind} at ${secret.path}: whoever has the image can read it`;
-      findings.push({ severity: secrets === 'fail' ? 'error' : 'warning', message, location });
-    }
+  const locate = (path: string) => ({ file: resolve(host.cwd, path) });
+  const mistakes = await findFileMistakes(customization);
+  const findings: Finding[] = mistakes.map(({ path, message }) => {
+    return { severity: 'error', message, location: locate(path) };
+  });
+  if (findings.length > 0) throw new FindingsError('there are files of the wrong kind', findings);
+  for (const file of [...customization.liveIgnition, ...customization.destIgnition]) {
+    const location = locate(file.path);
+    findings.push(...configFindings(checkIgnition(file), coreosRelease, secrets).map((f) => ({ ...f, location })));
   }
   if (findings.some(({ severity }) => severity === 'error')) {
     throw new FindingsError("the configs can't be embedded as they are", findings);
   }
   findings.forEach(host.report);
+}
+
+function configFindings(
+  config: Record<string, unknown>,
+  coreosRelease: string,
+  secrets: EmbedInputs['secrets'],
+): Finding[] {
+  const problem = checkSpecVersion(config, coreosRelease);
+  const findings: Finding[] = problem ? [{ severity: 'error', message: problem }] : [];
+  if (secrets === 'ignore') return findings;
+  const severity = secrets === 'fail' ? 'error' : 'warning';
+  for (const { kind, path } of findSecrets(config)) {
+    findings.push({ severity, message: `${kind} at ${path}: whoever has the image can read it` });
+  }
+  return findings;
 }

@@ -7,7 +7,7 @@ import { formatSize } from '../../io/sizes.ts';
 import { appendToInitrd, CONFIG_PATH, customize, openLiveInitrd, readChunks } from '../../iso/index.ts';
 import type { EmbedInputs } from '../embed-ignition.ts';
 import { readCustomization } from './files.ts';
-import { checkConfigs } from './guards.ts';
+import { checkFiles } from './guards.ts';
 import { type EmbedOutputs, tell } from './run.ts';
 
 /** Customises a PXE initramfs: the original with an archive appended. */
@@ -16,7 +16,7 @@ export async function embedInitrd(inputs: EmbedInputs, host: Host): Promise<Embe
   const customization = await readCustomization(inputs, host);
   await using reader = await FileReader.open(resolve(host.cwd, path), path);
   const initrd = await openLiveInitrd(reader);
-  await checkConfigs(customization, '', inputs.secrets, host);
+  await checkFiles(customization, '', inputs.secrets, host);
   const result = await customize(customization, { name: path, coreosRelease: '', features: initrd.features });
   const { kept, appendix } = await appendToInitrd(initrd, result.files, { force: inputs.force });
   tell(result, host);

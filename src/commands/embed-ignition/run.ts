@@ -19,7 +19,7 @@ import {
 } from '../../iso/index.ts';
 import type { EmbedInputs } from '../embed-ignition.ts';
 import { checkOutputIsNoInput, readCustomization } from './files.ts';
-import { checkConfigs } from './guards.ts';
+import { checkFiles } from './guards.ts';
 import { checkUsage } from './usage.ts';
 
 export interface EmbedOutputs {
@@ -58,7 +58,7 @@ async function customizeIso(
   host: Host,
 ): Promise<{ patches: Patch[]; used: number }> {
   const customization = await readCustomization(inputs, host);
-  await checkConfigs(customization, live.coreosRelease, inputs.secrets, host);
+  await checkFiles(customization, live.coreosRelease, inputs.secrets, host);
   const target = { name: live.reader.name, coreosRelease: live.coreosRelease, features: live.features };
   const result = await customize(customization, target);
   const kernelArguments = {

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { quote } from '../../io/errors.ts';
+import { messageOf, quote } from '../../io/errors.ts';
 import { CONFIG_PATH, NETWORK_FOLDER } from '../embed.ts';
 import type { Features } from '../features.ts';
 import { consolesAmong, normalizeConsole } from './console.ts';
@@ -69,6 +69,36 @@ export async function customize(wanted: Customization, target: CustomizeTarget):
   if (config) files.set(CONFIG_PATH, config);
   warnings.push(...installWarnings(wanted, facts));
   return { files, warnings, notices: notices(wanted) };
+}
+
+/** A file that isn't what its option takes. */
+export interface FileMistake {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Finds every file that is of the wrong kind for its option; `customize` stops at the first. */
+export async function findFileMistakes(wanted: Customization): Promise<FileMistake[]> {
+  const checks: readonly (readonly [readonly NamedFile[], (file: NamedFile) => unknown])[] = [
+    [wanted.liveIgnition, checkIgnition],
+    [wanted.destIgnition, checkIgnition],
+    [wanted.networkKeyfiles, checkKeyfile],
+    [wanted.authorities, checkAuthorities],
+    [wanted.preInstall, checkScript],
+    [wanted.postInstall, checkScript],
+    [wanted.installerConfigs, ({ path, data }) => checkInstallerConfig(path, data)],
+  ];
+  const mistakes: FileMistake[] = [];
+  for (const [files, check] of checks) {
+    for (const file of files) {
+      try {
+        await check(file);
+      } catch (error) {
+        mistakes.push({ path: file.path, message: messageOf(error) });
+      }
+    }
+  }
+  return mistakes;
 }
 
 function checkFeatures(wanted: Customization, { name, coreosRelease, features }: CustomizeTarget): void {
