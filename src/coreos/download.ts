@@ -4,7 +4,8 @@ import { type HttpResponse, http } from '../io/http.ts';
 import type { Progress } from '../io/progress.ts';
 import { TransientError, withRetries } from '../io/retry.ts';
 import { MiB } from '../io/sizes.ts';
-import { localFileSize, networkChunks, type RequestOptions, requestHeaders, retryOptions, shown } from './source.ts';
+import { bodyChunks } from './body.ts';
+import { localFileSize, type RequestOptions, requestHeaders, retryOptions, shown } from './source.ts';
 
 /** Where a download goes. */
 export interface ByteSink {
@@ -71,12 +72,20 @@ class Transfer {
       ? { range: `bytes=${this.done}-`, 'if-range': this.#validator ?? '' }
       : {};
     const response = await http(this.#url.href, { ...requestHeaders(this.#options, range), accept: [416] });
+    try {
+      await this.#receive(response, resume);
+    } finally {
+      response.body.destroy();
+    }
+  }
+
+  async #receive(response: HttpResponse, resume: boolean): Promise<void> {
+    const chunks = bodyChunks(response, this.#options.signal);
     if (!(await this.#begin(response, resume))) {
-      await response.body.dump();
       await this.#startOver();
       throw new TransientError(`${shown(this.#url)} changed while it was downloaded`);
     }
-    for await (const chunk of networkChunks(response, this.#options.signal)) {
+    for await (const chunk of chunks) {
       await this.#sink.write(chunk);
       this.done += chunk.length;
       this.#progress.advance(chunk.length);

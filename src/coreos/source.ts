@@ -3,9 +3,10 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { hasCode, quote } from '../io/errors.ts';
-import { type HttpResponse, http, transientNetworkError, withoutCredentials } from '../io/http.ts';
+import { http, withoutCredentials } from '../io/http.ts';
 import { withRetries } from '../io/retry.ts';
 import { formatSize, MiB } from '../io/sizes.ts';
+import { bodyChunks } from './body.ts';
 
 /** What all requests of a fetch have in common; times are in milliseconds, tests shorten them. */
 export interface RequestOptions {
@@ -61,7 +62,7 @@ export async function readSmall(url: URL, options: RequestOptions): Promise<{ by
   if (url.protocol === 'file:') return { bytes: await readSmallFile(url, options.signal), url };
   return withRetries(async () => {
     const response = await http(url.href, requestHeaders(options, {}));
-    return { bytes: await collect(response, options.signal), url: new URL(response.url) };
+    return { bytes: await gather(bodyChunks(response, options.signal), response.url), url: new URL(response.url) };
   }, retryOptions(options));
 }
 
@@ -89,10 +90,6 @@ async function readSmallFile(url: URL, signal: AbortSignal | undefined): Promise
   return gather(createReadStream(path, { signal }), path);
 }
 
-async function collect(response: HttpResponse, signal: AbortSignal | undefined): Promise<Buffer> {
-  return gather(networkChunks(response, signal), response.url);
-}
-
 async function gather(chunks: AsyncIterable<Buffer>, name: string): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
@@ -102,19 +99,6 @@ async function gather(chunks: AsyncIterable<Buffer>, name: string): Promise<Buff
     if (size > MAX_SMALL_SIZE) throw new Error(`${name} is larger than ${formatSize(MAX_SMALL_SIZE)}`);
   }
   return Buffer.concat(parts);
-}
-
-/** A body's chunks; what breaks the connection is a `TransientError`, and errors of the consumer stay as they are. */
-export async function* networkChunks(
-  response: HttpResponse,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer, void, undefined> {
-  try {
-    for await (const chunk of response.body) yield chunk;
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw transientNetworkError(response.url, error);
-  }
 }
 
 /** @throws Error naming the path where there is no regular file */
