@@ -29,6 +29,8 @@ export async function build(outputFolder: string): Promise<void> {
     cwd: root,
     platform: 'node',
     transform: { target: 'node22.12' },
+    // An action that asks for no token of its own needn't load the HTTP client behind `getIDToken`: 60 ms at every start.
+    treeshake: { moduleSideEffects: [{ test: /@actions[\\/](core|http-client)[\\/]/, sideEffects: false }] },
     onLog(level, log) {
       // Circular and re-export notes of dependencies say nothing about this project.
       if (level === 'warn' && !log.id?.includes('node_modules')) console.warn(log.message);

@@ -1,9 +1,10 @@
 import { relative, resolve } from 'node:path';
-import * as core from '@actions/core';
+import { debug, error, group, info, notice, setSecret, summary, warning } from '@actions/core';
 import type { Finding } from '../io/errors.ts';
 import type { Host } from './host.ts';
 import { ProgressMeter } from './progress-meter.ts';
 
+const annotation = { error, warning, notice };
 const PROGRESS_INTERVAL = 10_000;
 
 /** The GitHub Actions runner: workflow commands for groups, annotations and masks, files for outputs and summary. */
@@ -16,19 +17,19 @@ export function runnerHost(options: { env: Host['env']; signal: AbortSignal }): 
       ...(location.line !== undefined && { startLine: location.line }),
       ...(location.column !== undefined && { startColumn: location.column }),
     };
-    core[severity](message, properties);
+    annotation[severity](message, properties);
   };
   return {
     kind: 'runner',
     env,
     cwd: workspace,
     signal,
-    debug: (message) => core.debug(message),
-    info: (message) => core.info(inert(message)),
-    notice: (message) => core.notice(message),
-    warning: (message) => core.warning(message),
+    debug: (message) => debug(message),
+    info: (message) => info(inert(message)),
+    notice: (message) => notice(message),
+    warning: (message) => warning(message),
     report: annotate,
-    group: (title, work) => core.group(inert(title), work),
+    group: (title, work) => group(inert(title), work),
     progress(label, total) {
       const meter = new ProgressMeter(label, total, Date.now());
       let shown = Date.now();
@@ -39,15 +40,15 @@ export function runnerHost(options: { env: Host['env']; signal: AbortSignal }): 
           const now = Date.now();
           if (now - shown < PROGRESS_INTERVAL) return;
           shown = now;
-          core.info(inert(meter.line(now)));
+          info(inert(meter.line(now)));
         },
-        [Symbol.dispose]: () => core.info(inert(meter.line(Date.now()))),
+        [Symbol.dispose]: () => info(inert(meter.line(Date.now()))),
       };
     },
     async summary(markdown) {
-      if (env.GITHUB_STEP_SUMMARY) await core.summary.addRaw(markdown, true).write();
+      if (env.GITHUB_STEP_SUMMARY) await summary.addRaw(markdown, true).write();
     },
-    secret: (value) => core.setSecret(value),
+    secret: (value) => setSecret(value),
   };
 }
 

@@ -156,7 +156,9 @@ const REFUSED: readonly (readonly [ref: string, reason: RegExp])[] = [
 ];
 
 describe('classify', () => {
-  it.each(TAGS)('the tag %s is of the channel %s', async (tag, channel, latest = false) => {
+  const tags = TAGS.map(([tag, channel, latest = false]) => ({ tag, channel, latest }));
+
+  it.each(tags)('the tag $tag is of the channel $channel', async ({ tag, channel, latest }) => {
     const prerelease = channel !== 'stable';
     const containerTag = tag.replace('+', '_');
     expect(await classify(`refs/tags/${tag}`, { cwd: repository })).toEqual({
