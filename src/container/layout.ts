@@ -1,7 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { pack } from 'tar-stream';
 import { AtomicFile, writeFileAtomic } from '../io/atomic-file.ts';
 import { hasCode, quote } from '../io/errors.ts';
@@ -92,7 +91,7 @@ export async function writeArchive(path: string, image: Image, tags: readonly st
   await using file = await AtomicFile.create(path, { force: digest !== undefined });
   const archive = pack();
   const filled = fillArchive(archive, image, tags).catch((error: Error) => archive.destroy(error));
-  await pipeline(archive, file.handle.createWriteStream({ autoClose: false }));
+  for await (const chunk of archive as AsyncIterable<Buffer>) await file.handle.writeFile(chunk);
   await filled;
   // The same image again is fine, anything else would be lost.
   if (digest !== undefined && digest !== (await sha256File(file.temporaryPath))) {

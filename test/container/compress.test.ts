@@ -1,0 +1,85 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { encodeBlock } from '../../src/container/block-encoder.ts';
+import { blocks, compress } from '../../src/container/compress.ts';
+
+async function* cut(bytes: Buffer, size: number) {
+  for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size);
+}
+
+async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Bytes that look random and are always the same. */
+function noise(length: number): Buffer {
+  const parts: Buffer[] = [];
+  for (let i = 0; i * 32 < length; i++) parts.push(createHash('sha256').update(String(i)).digest());
+  return Buffer.concat(parts).subarray(0, length);
+}
+
+const text = Buffer.from('the same line over and over, with a number\n'.repeat(100_000));
+const mixed = Buffer.concat([text, noise(700_000), text.subarray(0, 1_000_000)]);
+
+describe('compression', () => {
+  it('gives back what went in, and the same bytes however it was cut', async () => {
+    const whole = await collect(compress(cut(mixed, mixed.length), 'gzip'));
+    expect(gunzipSync(whole).equals(mixed)).toBe(true);
+    expect((await collect(compress(cut(mixed, 77_777), 'gzip'))).equals(whole)).toBe(true);
+  });
+
+  // A golden digest: whatever changes it changes the digest of every image, and breaks the promise to old ones.
+  it('does not depend on the machine', async () => {
+    const digest = async (compression: 'gzip' | 'zstd') =>
+      createHash('sha256')
+        .update(await collect(compress(cut(mixed, 65_536), compression)))
+        .digest('hex');
+    expect(await digest('gzip')).toMatchInlineSnapshot(
+      `"ed26294a72e31593cbde90285ed577080922708709abb85ff6156336d399c993"`,
+    );
+    expect(await digest('zstd')).toMatchInlineSnapshot(
+      `"6d43766ae042cc9b9a57494e6ae38fd28b82694e35cf61ba50726f627913229c"`,
+    );
+  });
+
+  it('spends nothing on random bytes and shrinks text', () => {
+    const random = noise(1024 * 1024);
+    expect(encodeBlock(random, 'gzip').length).toBeLessThan(random.length + 200);
+    expect(encodeBlock(text.subarray(0, 1024 * 1024), 'gzip').length).toBeLessThan(20_000);
+  });
+
+  it('is reversible for any bytes', () => {
+    const piece = fc.oneof(
+      fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+      fc.nat(200_000).map((length) => randomBytes(length)),
+      fc.tuple(fc.nat(255), fc.nat(200_000)).map(([value, length]) => Buffer.alloc(length, value)),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { minLength: 1, maxLength: 6 }), (pieces) => {
+        const bytes = Buffer.concat([Buffer.from('x'), ...pieces]);
+        expect(gunzipSync(encodeBlock(bytes, 'gzip')).equals(bytes)).toBe(true);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('passes on the failure of its source', async () => {
+    async function* failing() {
+      yield text;
+      throw new Error('unreadable');
+    }
+    await expect(collect(compress(failing(), 'gzip'))).rejects.toThrow('unreadable');
+  });
+});
+
+describe('blocks', () => {
+  it('are of one size but the last', async () => {
+    const sizes: number[] = [];
+    for await (const block of blocks(cut(Buffer.alloc(10), 3), 4)) sizes.push(block.length);
+    expect(sizes).toEqual([4, 4, 2]);
+  });
+});
