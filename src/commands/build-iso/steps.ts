@@ -40,7 +40,7 @@ export async function fetchBase(architecture: Architecture, coreos: CoreosSource
       keyring: coreos.keyring,
       cache: true,
       'stream-url': coreos.streamUrl,
-      list: undefined,
+      list: false,
     },
     host,
   );
