@@ -11,7 +11,7 @@
 #define EXPORT(name) __attribute__((export_name(#name)))
 
 /* Shared with src/archive/codecs.ts. */
-enum kind { KIND_GZIP = 0, KIND_XZ = 1, KIND_ZSTD = 2, KIND_DEFLATE = 3 };
+enum kind { KIND_GZIP = 0, KIND_XZ = 1, KIND_ZSTD = 2 };
 enum status { STATUS_MORE = 0, STATUS_END = 1, STATUS_DATA = -1, STATUS_MEMORY = -2, STATUS_UNSUPPORTED = -3 };
 
 EXPORT(codecs_alloc) void *codecs_alloc(size_t size) { return malloc(size); }
@@ -33,8 +33,6 @@ static int start(decoder *d, size_t memory_limit) {
   switch (d->kind) {
     case KIND_GZIP:
       return inflateInit2(&d->of.z, 16 + MAX_WBITS) == Z_OK;
-    case KIND_DEFLATE:
-      return inflateInit2(&d->of.z, -MAX_WBITS) == Z_OK;
     case KIND_XZ:
       return lzma_stream_decoder(&d->of.xz, memory_limit, 0) == LZMA_OK;
     default:
