@@ -1,0 +1,77 @@
+import { Codecs, type Compression } from './codecs.ts';
+import { sharedCodecs } from './decompress.ts';
+
+/** How an archive is stored. */
+export type Packing = Compression | 'none';
+
+export interface Packed {
+  readonly bytes: Uint8Array;
+  readonly compression: Packing;
+}
+
+const EXTREME = 0x80000000;
+const GZIP_WINDOW = 16 + 15;
+const MAX_ZSTD_LEVEL = 22;
+
+/** xz's `-9` and `-9e`, and `-9e` for text: bytes in the place of words (`pb=0`), and more of the byte before (`lc=4`). */
+const XZ_OPTIONS = [
+  { preset: 9, lc: 3, pb: 2 },
+  { preset: 9 + EXTREME, lc: 3, pb: 2 },
+  { preset: 9 + EXTREME, lc: 4, pb: 0 },
+] as const;
+
+/** From the simplest to the most special; of equally small results the first is taken. */
+const PACKINGS: readonly Packing[] = ['none', 'gzip', 'xz', 'zstd'];
+
+/**
+ * The smallest form of an archive that the kernel unpacks. The result depends on nothing but the bytes.
+ *
+ * @param options.among what is tried, if not everything: kernels before 5.9 don't know zstd
+ */
+export function compressSmallest(bytes: Uint8Array, options: { readonly among?: readonly Packing[] } = {}): Packed {
+  const { among = PACKINGS } = options;
+  const codecs = new Codecs();
+  const results = PACKINGS.filter((compression) => among.includes(compression)).flatMap((compression) =>
+    pack(codecs, compression, bytes).map((packed) => ({ bytes: packed, compression })),
+  );
+  const [smallest] = results.sort((a, b) => a.bytes.length - b.bytes.length);
+  return smallest ?? { bytes, compression: 'none' };
+}
+
+function pack(codecs: Codecs, compression: Packing, bytes: Uint8Array): Uint8Array[] {
+  const present = (results: readonly (Buffer | undefined)[]) => results.filter((result) => result !== undefined);
+  switch (compression) {
+    case 'none':
+      return [bytes];
+    case 'gzip':
+      return present([codecs.zlib(bytes, 9, GZIP_WINDOW)]);
+    case 'xz':
+      return present(XZ_OPTIONS.map(({ preset, lc, pb }) => codecs.xz(bytes, preset, lc, pb)));
+    case 'zstd':
+      return present([codecs.zstd(bytes, MAX_ZSTD_LEVEL)]);
+  }
+}
+
+/**
+ * One zstd frame; the same bytes on every machine. `undefined` if that would be larger than the input by more than 1 KiB.
+ *
+ * @param level 1 to 22
+ */
+export function zstdCompress(bytes: Uint8Array, level: number): Buffer | undefined {
+  return sharedCodecs().zstd(bytes, level);
+}
+
+/**
+ * One raw deflate stream; the same bytes on every machine. `undefined` if that would be larger than the input by more
+ * than 1 KiB.
+ *
+ * @param options.level 1 to 9, 6 if not given
+ * @param options.windowBits 9 to 15; QCOW2 needs 12
+ */
+export function deflateRaw(
+  bytes: Uint8Array,
+  options: { readonly level?: number; readonly windowBits?: number } = {},
+): Buffer | undefined {
+  const { level = 6, windowBits = 15 } = options;
+  return sharedCodecs().zlib(bytes, level, -windowBits);
+}
