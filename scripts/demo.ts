@@ -5,23 +5,21 @@ import { join, resolve } from 'node:path';
 import { writeDemoBase } from './demo-base.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const demo = join(root, 'demo');
-const base = join(demo, 'demo-base.iso');
-await mkdir(demo, { recursive: true });
-await writeDemoBase(base);
+await mkdir(join(root, 'demo'), { recursive: true });
+await writeDemoBase(join(root, 'demo/demo-base.iso'));
 console.error('The demo base has the layout of the Fedora CoreOS live ISO, but no kernel: these images do not boot.\n');
 const { status } = spawnSync(
   process.execPath,
   [
     join(root, 'dist/cli.js'),
     'build-iso',
-    `--workspace=${join(root, 'examples/cluster')}`,
-    `--base-iso=${base}`,
-    `--output-dir=${join(demo, 'out')}`,
+    '--workspace=examples/cluster',
+    '--base-iso=demo/demo-base.iso',
+    '--output-dir=demo/out',
     '--version=1.0.0',
     '--force',
     ...process.argv.slice(2),
   ],
-  { stdio: 'inherit' },
+  { cwd: root, stdio: 'inherit' },
 );
 process.exitCode = status ?? 1;
