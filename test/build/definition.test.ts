@@ -67,6 +67,8 @@ describe('parseDefinition', () => {
     expect(() => parseDefinition(`l0: &l0 [a]\n${levels.join('\n')}`, 'k4all.yaml')).toThrow(/alias|unknown key/);
   });
 
+  it('refuses an alias of nothing', () => expect(mistakes('name: *x')).toContain('Unresolved alias'));
+
   it('either accepts or explains whatever it is given', () => {
     const explained = (text: string) => {
       try {
