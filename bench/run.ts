@@ -19,6 +19,7 @@ const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOpt
   build: () => import('./build.ts'),
   butane: () => import('./butane.ts'),
   embed: () => import('./embed.ts'),
+  container: () => import('./container.ts'),
 };
 
 const { values, positionals } = parseArgs({
