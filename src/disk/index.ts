@@ -1,6 +1,16 @@
 /** Virtual images, and the formats laid over them. */
 export { assertBootableAsDisk, hasBootRecord, isIso } from './hybrid.ts';
-export { type Extent, fileImage, growImage, type Image, imageOf, patchImage, roundUp, SECTOR_SIZE } from './image.ts';
+export {
+  type Extent,
+  fileImage,
+  growImage,
+  type Image,
+  imageOf,
+  imageReader,
+  patchImage,
+  roundUp,
+  SECTOR_SIZE,
+} from './image.ts';
 export { type ImageFormat, openImage } from './open.ts';
 export { writeCompressedQcow2 } from './qcow2-compress.ts';
 export { qcow2Image } from './qcow2-layout.ts';
