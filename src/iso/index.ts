@@ -9,6 +9,7 @@ export {
   findFileMistakes,
 } from './customize/customize.ts';
 export { checkIgnition, type NamedFile } from './customize/file-kinds.ts';
+export { WRAPPER_SPECS, type WrapperSpec } from './customize/ignition-wrapper.ts';
 export {
   type AreaUsage,
   areaMeter,

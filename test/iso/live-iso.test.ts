@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { writeArchive } from '../../src/archive/index.ts';
 import type { Patch } from '../../src/io/patch.ts';
 import { bytesReader } from '../../src/io/reader.ts';
 import { areaMeter, embed, inspectImage, openLiveIso, reset, verify } from '../../src/iso/index.ts';
@@ -212,6 +214,13 @@ describe('damaged metadata', () => {
     const { image, places } = liveIsoImage('header');
     image.writeBigUInt64LE(BigInt((places.get('images/ignition.img') ?? 0) + 10), 32768 - 24 - 72 + 32);
     await expect(tryOpen(image)).rejects.toThrow(/disagree|overlap/);
+  });
+
+  it('an archive that unpacks to more than 64 MiB', async () => {
+    const { image, places } = liveIsoImage('igninfo');
+    const bomb = gzipSync(writeArchive([{ path: 'config.ign', mode: 0o100600, data: Buffer.alloc(65 * 1024 ** 2) }]));
+    bomb.copy(image, places.get('images/ignition.img') ?? 0);
+    await expect(inspectImage(bytesReader('live.iso', image))).rejects.toThrow(/can't be unpacked: .*64 MiB/);
   });
 
   it('a corrupt archive, which can still be replaced or reset', async () => {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { command as embedIgnition } from '../../src/commands/embed-ignition.ts';
 import { command as inspectIso } from '../../src/commands/inspect-iso.ts';
 import { bytesReader } from '../../src/io/reader.ts';
-import { changeKernelArguments, openIsoFileSystem } from '../../src/iso/index.ts';
+import { changeKernelArguments, openIsoFileSystem, openLiveIso } from '../../src/iso/index.ts';
 import { INPUT_FILES, writeInputFiles } from '../iso/customize-inputs.ts';
 import { hasArguments, LAYOUTS, VOLUME_ID } from '../iso/layouts.ts';
 import { runCommand } from '../iso/run-command.ts';
@@ -142,6 +142,14 @@ describeWithPeers('the file system of an ISO', ['xorriso', 'genisoimage', 'isohy
       const entry = await files.find(short);
       if (entry) expect((await files.open(entry).read(0, entry.size)).equals(bytes)).toBe(true);
     }
+  });
+
+  it.each(bases)('of layout %s boots as a disk when isohybrid made it so', async (name, make) => {
+    const image = readFileSync(make());
+    const { hybrid } = await openLiveIso(bytesReader('i.iso', image));
+    expect(hybrid).toBe(!name.includes('s390x'));
+    image.fill(0, 0, 512);
+    expect((await openLiveIso(bytesReader('i.iso', image))).hybrid).toBe(false);
   });
 
   it('may have the lower-case names that xorriso writes', async () => {

@@ -2,7 +2,13 @@ import { resolve } from 'node:path';
 import { checkSpecVersion, findSecrets } from '../../checks/index.ts';
 import type { Host } from '../../host/host.ts';
 import { type Finding, FindingsError } from '../../io/errors.ts';
-import { type Customization, checkIgnition, findFileMistakes } from '../../iso/index.ts';
+import {
+  type Customization,
+  checkIgnition,
+  findFileMistakes,
+  WRAPPER_SPECS,
+  type WrapperSpec,
+} from '../../iso/index.ts';
 import type { EmbedInputs } from '../embed-ignition.ts';
 
 /**
@@ -46,4 +52,10 @@ function configFindings(
     findings.push({ severity, message: `${kind} at ${path}: whoever has the image can read it` });
   }
   return findings;
+}
+
+/** The newest spec for configs of our own that the release understands. */
+export function wrapperSpecFor(coreosRelease: string): WrapperSpec {
+  const understood = (version: string) => checkSpecVersion({ ignition: { version } }, coreosRelease) === undefined;
+  return WRAPPER_SPECS.find(understood) ?? WRAPPER_SPECS[0];
 }

@@ -19,7 +19,7 @@ import {
 } from '../../iso/index.ts';
 import type { EmbedInputs } from '../embed-ignition.ts';
 import { checkOutputIsNoInput, readCustomization } from './files.ts';
-import { checkFiles } from './guards.ts';
+import { checkFiles, wrapperSpecFor } from './guards.ts';
 import { checkUsage } from './usage.ts';
 
 export interface EmbedOutputs {
@@ -59,7 +59,12 @@ async function customizeIso(
 ): Promise<{ patches: Patch[]; used: number }> {
   const customization = await readCustomization(inputs, host);
   await checkFiles(customization, live.coreosRelease, inputs.secrets, host);
-  const target = { name: live.reader.name, coreosRelease: live.coreosRelease, features: live.features };
+  const target = {
+    name: live.reader.name,
+    coreosRelease: live.coreosRelease,
+    features: live.features,
+    wrapperSpec: wrapperSpecFor(live.coreosRelease),
+  };
   const result = await customize(customization, target);
   const kernelArguments = {
     append: inputs['live-karg-append'],

@@ -4,7 +4,7 @@ import { CONFIG_PATH, NETWORK_FOLDER } from '../embed.ts';
 import type { Features } from '../features.ts';
 import { consolesAmong, normalizeConsole } from './console.ts';
 import { checkAuthorities, checkIgnition, checkKeyfile, checkScript, type NamedFile } from './file-kinds.ts';
-import { IgnitionWrapper } from './ignition-wrapper.ts';
+import { IgnitionWrapper, WRAPPER_SPECS, type WrapperSpec } from './ignition-wrapper.ts';
 import { type HookKind, installHook } from './install-hook.ts';
 import { checkInstallerConfig, type InstallerConfigFacts, installerConfigYaml } from './installer-config.ts';
 
@@ -28,6 +28,8 @@ export interface CustomizeTarget {
   readonly name: string;
   readonly coreosRelease: string;
   readonly features: Features;
+  /** Spec of the configs that are written here; the image has to understand it. 3.3.0 if not given. */
+  readonly wrapperSpec?: WrapperSpec;
 }
 
 /** What goes to the image, and what its user should know. */
@@ -52,7 +54,8 @@ const SCRIPT_MODE = 0o700;
 export async function customize(wanted: Customization, target: CustomizeTarget): Promise<CustomizeResult> {
   checkFeatures(wanted, target);
   const warnings: string[] = [];
-  const live = new IgnitionWrapper();
+  const { wrapperSpec = WRAPPER_SPECS[0] } = target;
+  const live = new IgnitionWrapper(wrapperSpec);
   const files = new Map<string, Uint8Array>();
   addKeyfiles(files, wanted.networkKeyfiles);
   for (const authority of wanted.authorities) {
@@ -62,7 +65,7 @@ export async function customize(wanted: Customization, target: CustomizeTarget):
   for (const script of wanted.preInstall) addHook(live, 'pre', script);
   for (const script of wanted.postInstall) addHook(live, 'post', script);
   const facts = await addInstallerConfigs(live, wanted.installerConfigs);
-  const destConfig = destinationConfig(wanted);
+  const destConfig = destinationConfig(wanted, wrapperSpec);
   if (destConfig) live.addFile(DEST_CONFIG, destConfig, FILE_MODE);
   addOwnInstallerConfig(live, wanted);
   const config = liveConfig(live, wanted.liveIgnition, warnings);
@@ -166,12 +169,12 @@ async function addInstallerConfigs(
 }
 
 /** One config passes unchanged; several, or one beside certificate authorities, become merges. */
-function destinationConfig({ destIgnition, authorities }: Customization): Uint8Array | undefined {
+function destinationConfig({ destIgnition, authorities }: Customization, spec: WrapperSpec): Uint8Array | undefined {
   destIgnition.forEach(checkIgnition);
   const [first, ...others] = destIgnition;
   if (first === undefined) return undefined;
   if (others.length === 0 && authorities.length === 0) return first.data;
-  const wrapper = new IgnitionWrapper();
+  const wrapper = new IgnitionWrapper(spec);
   for (const { data } of authorities) wrapper.addAuthority(data);
   for (const { data } of destIgnition) wrapper.addConfig(data);
   return wrapper.toBytes();

@@ -1,8 +1,9 @@
 import { gzipSync } from 'node:zlib';
 import { quote } from '../../io/errors.ts';
 
-/** The oldest spec that has all a wrapper needs and that coreos-installer writes too. */
-const SPEC_VERSION = '3.3.0';
+/** Specs that have all a wrapper needs (compressed resources came with 3.1.0); the first is what coreos-installer writes. */
+export const WRAPPER_SPECS = ['3.3.0', '3.2.0', '3.1.0'] as const;
+export type WrapperSpec = (typeof WRAPPER_SPECS)[number];
 
 interface Resource {
   readonly compression: 'gzip';
@@ -14,10 +15,15 @@ interface Resource {
  * in the order in which coreos-installer writes them.
  */
 export class IgnitionWrapper {
+  readonly #spec: WrapperSpec;
   readonly #merge: Resource[] = [];
   readonly #authorities: Resource[] = [];
   readonly #files: { contents: Resource; mode: number; overwrite: null; path: string }[] = [];
   readonly #units: { contents: string; enabled: true; mask: null; name: string }[] = [];
+
+  constructor(spec: WrapperSpec) {
+    this.#spec = spec;
+  }
 
   /** Merges another config, at its own spec version. */
   addConfig(config: Uint8Array): void {
@@ -55,7 +61,7 @@ export class IgnitionWrapper {
       ignition: {
         ...(this.#merge.length > 0 && { config: { merge: this.#merge } }),
         ...(this.#authorities.length > 0 && { security: { tls: { certificateAuthorities: this.#authorities } } }),
-        version: SPEC_VERSION,
+        version: this.#spec,
       },
       ...(this.#files.length > 0 && { storage: { files: this.#files } }),
       ...(this.#units.length > 0 && { systemd: { units: this.#units } }),

@@ -1,0 +1,15 @@
+/**
+ * Writes a customised ISO without a digest, which no command does, for the comparison with `cp`.
+ *
+ *     node bench/embed-writer.ts ISO CONFIG OUTPUT
+ */
+import { readFile } from 'node:fs/promises';
+import { fileImage, patchImage, writeImage } from '../src/disk/index.ts';
+import { FileReader } from '../src/io/reader.ts';
+import { CONFIG_PATH, embed, openLiveIso } from '../src/iso/index.ts';
+
+const [iso = '', config = '', output = ''] = process.argv.slice(2);
+await using reader = await FileReader.open(iso);
+const files = new Map([[CONFIG_PATH, await readFile(config)]]);
+const { patches } = embed(await openLiveIso(reader), { files, kernelArguments: { append: ['a', 'b'] } });
+await writeImage(patchImage(fileImage(reader), patches), output, { digest: false });
