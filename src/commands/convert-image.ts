@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { join, parse, resolve } from 'node:path';
+import { dirname, join, parse, resolve } from 'node:path';
 import {
   assertBootableAsDisk,
   assertSpace,
@@ -13,15 +13,16 @@ import {
   surveyImage,
   vdiImage,
   type WriteOptions,
-  type WrittenFile,
   writeCompressedQcow2,
   writeImages,
 } from '../disk/index.ts';
+import type { Host } from '../host/host.ts';
 import { assertWritable } from '../io/atomic-file.ts';
 import { hasCode, quote, UsageError } from '../io/errors.ts';
 import { FileReader } from '../io/reader.ts';
 import { formatSize } from '../io/sizes.ts';
 import { defineCommand } from './command.ts';
+import type { OutputFile } from './outputs.ts';
 
 const layouts: Readonly<Record<ImageFormat, (image: SurveyedImage) => ReturnType<typeof qcow2Image>>> = {
   raw: (image) => image,
@@ -66,47 +67,58 @@ export const command = defineCommand({
       throw new UsageError(`"compression" is ${quote(compression)}, but only QCOW2 is compressed: add it to "formats"`);
     }
     const input = resolve(host.cwd, inputs.image);
-    const folder = inputs['output-dir'];
-    const targets = formats.map((format) => {
-      const path = join(folder, `${parse(input).name}.${format}`);
-      return { format: format as ImageFormat, path, file: resolve(host.cwd, path) };
-    });
     await using reader = await FileReader.open(input, inputs.image);
+    const targets = formats.map((format): Target => {
+      const path = join(inputs['output-dir'], `${parse(input).name}.${format}`);
+      return { format, path, file: resolve(host.cwd, path) };
+    });
     for (const { path, file } of targets) {
-      await assertNotInput(input, file, path);
+      await assertNotInput(reader, file, path);
       await assertWritable(file, force);
     }
     const opened = await openImage(reader);
     await assertBootableAsDisk(opened, inputs.image);
     const size = diskSize(inputs['disk-size'], opened.size, inputs.image);
-
     using reading = host.progress('Reading', opened.size);
     const disk = growImage(await surveyImage(opened, { signal: host.signal, progress: reading }), size);
-    const outputs = targets.map((target) => ({ ...target, image: layouts[target.format](disk) }));
-    await assertSpace(
-      resolve(host.cwd, folder),
-      outputs.map(({ image }) => image),
-    );
-    using writing = host.progress('Writing');
-    const options: WriteOptions = { force, signal: host.signal, progress: writing };
-    const plain = outputs.filter(({ format }) => compression === 'none' || format !== 'qcow2');
-    const written: WrittenFile[] = [];
-    for (const { file } of outputs.filter((output) => !plain.includes(output))) {
-      if (compression !== 'none') written.push(await writeCompressedQcow2(disk, file, { ...options, compression }));
-    }
-    written.push(
-      ...(await writeImages(
-        plain.map(({ image, file }) => ({ image, path: file })),
-        options,
-      )),
-    );
-    const files = targets.map(({ format, path, file }) => {
-      const { size = 0, sha256 = '' } = written.find((one) => one.path === file) ?? {};
-      return { path, size, sha256, format };
-    });
-    return { files };
+    return { files: await writeTargets(disk, targets, compression, { force, host }) };
   },
 });
+
+interface Target {
+  readonly format: ImageFormat;
+  /** As the outputs name it. */
+  readonly path: string;
+  /** Where it is written to. */
+  readonly file: string;
+}
+
+/** Writes compressed files one by one and all others in one pass. */
+async function writeTargets(
+  disk: SurveyedImage,
+  targets: readonly Target[],
+  compression: 'none' | 'zlib' | 'zstd',
+  { force, host }: { force: boolean; host: Host },
+): Promise<OutputFile[]> {
+  const isPlain = ({ format }: Target) => compression === 'none' || format !== 'qcow2';
+  const plain = targets.filter(isPlain).map((target) => ({ image: layouts[target.format](disk), path: target.file }));
+  const [first] = plain;
+  if (first) {
+    const images = plain.map(({ image }) => image);
+    await assertSpace(dirname(first.path), images);
+  }
+  using progress = host.progress('Writing');
+  const options: WriteOptions = { force, signal: host.signal, progress };
+  const written = [...(await writeImages(plain, options))];
+  for (const target of targets) {
+    if (compression === 'none' || isPlain(target)) continue;
+    written.push(await writeCompressedQcow2(disk, target.file, { ...options, compression }));
+  }
+  return targets.map(({ format, path, file }) => {
+    const { size = 0, sha256 = '' } = written.find((one) => one.path === file) ?? {};
+    return { path, size, sha256, format };
+  });
+}
 
 /** The size asked for, or the image's own. */
 function diskSize(asked: number | undefined, own: number, name: string): number {
@@ -119,12 +131,12 @@ function diskSize(asked: number | undefined, own: number, name: string): number 
 }
 
 /** Refuses to write over the file that is being read, whatever it is called. */
-async function assertNotInput(input: string, file: string, path: string): Promise<void> {
-  const existing = await stat(file, { bigint: true }).catch((error: unknown) => {
+async function assertNotInput(input: FileReader, file: string, path: string): Promise<void> {
+  const existing = await stat(file).catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   });
-  const read = await stat(input, { bigint: true });
-  if (existing === undefined || existing.ino !== read.ino || existing.dev !== read.dev) return;
+  const read = await input.handle.stat();
+  if (existing?.ino !== read.ino || existing.dev !== read.dev) return;
   throw new Error(`the output ${quote(path)} is the input itself: choose another "output-dir" or another format`);
 }

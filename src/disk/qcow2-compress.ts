@@ -66,7 +66,8 @@ function compressor(compression: Exclude<Compression, 'none'>, path: string): Co
     return (cluster) => deflate(cluster, { windowBits: ZLIB_WINDOW_BITS });
   }
   assertZstd(path);
-  return promisify<Uint8Array, Buffer>(zlib.zstdCompress);
+  const pack = promisify<Uint8Array, Buffer>(zlib.zstdCompress);
+  return (cluster) => pack(cluster);
 }
 
 async function digestFile(path: string, name: string, signal: AbortSignal | undefined): Promise<string> {
