@@ -20,6 +20,7 @@ const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOpt
   butane: () => import('./butane.ts'),
   embed: () => import('./embed.ts'),
   container: () => import('./container.ts'),
+  fetch: () => import('./fetch.ts'),
 };
 
 const { values, positionals } = parseArgs({
