@@ -30,10 +30,10 @@ done
 if [ -e /config.ign ]; then
   config=/config.ign
 else
+  mkdir -p /boot
   for disk in /dev/vd?; do
-    [ "$(blkid "$disk" | sed -n 's/.*LABEL="\([^"]*\)".*/\1/p')" = boot ] || continue
-    mkdir -p /boot
-    mount -t ext4 -o ro "$disk" /boot && config=/boot/ignition/config.ign
+    mount -t ext4 -o ro "$disk" /boot 2>/dev/null || continue
+    [ ! -e /boot/ignition/config.ign ] || config=/boot/ignition/config.ign
     break
   done
 fi

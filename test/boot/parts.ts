@@ -32,6 +32,8 @@ export class PartsUnavailable extends Error {
 }
 
 export interface Parts {
+  /** A folder that outlives the test run. */
+  readonly cache: string;
   /** The packages, unpacked over each other. */
   readonly root: string;
   readonly kernel: string;
@@ -60,6 +62,7 @@ async function findOrMake(): Promise<Parts> {
   const root = join(folder, 'root');
   const [release = ''] = await readdir(join(root, 'lib', 'modules'));
   return {
+    cache: folder,
     root,
     kernel: join(root, 'boot', `vmlinuz-${release}`),
     modules: join(root, 'lib', 'modules', release),
