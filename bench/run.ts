@@ -19,6 +19,8 @@ const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOpt
   build: () => import('./build.ts'),
   butane: () => import('./butane.ts'),
   embed: () => import('./embed.ts'),
+  container: () => import('./container.ts'),
+  fetch: () => import('./fetch.ts'),
 };
 
 const { values, positionals } = parseArgs({

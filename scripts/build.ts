@@ -3,7 +3,7 @@
  *
  *     node scripts/build.ts [output folder]
  */
-import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 import { commands } from '../src/commands/index.ts';
@@ -51,7 +51,7 @@ export async function build(outputFolder: string): Promise<void> {
   for (const file of await readdir(outputFolder)) {
     if (file.endsWith('.js')) await rm(join(outputFolder, file));
   }
-  await bundle.write({
+  const { output } = await bundle.write({
     dir: outputFolder,
     format: 'esm',
     minify: true,
@@ -60,6 +60,22 @@ export async function build(outputFolder: string): Promise<void> {
     chunkFileNames: 'shared-[name]-[hash].js',
   });
   await chmod(join(outputFolder, 'cli.js'), 0o755);
+  const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
+  await writeFile(join(outputFolder, 'licenses.txt'), await licenseTexts(modules));
+}
+
+/** The licence texts of all packages that went into the bundle; most of them ask for that. */
+async function licenseTexts(modules: readonly string[]): Promise<string> {
+  const folders = new Set(modules.flatMap((id) => /^.*[/\\]node_modules[/\\](?:@[^/\\]+[/\\])?[^/\\]+/.exec(id) ?? []));
+  const texts = new Map<string, string>();
+  for (const folder of folders) {
+    const { name, version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+    const file = (await readdir(folder)).find((entry) => /^(licen[cs]e|copying)(\.|$|-mit)/i.test(entry));
+    const text = file === undefined ? '' : await readFile(join(folder, file), 'utf8');
+    texts.set(`${name} ${version}`, `${name} ${version} (${license})\n\n${text.trim()}`.trim());
+  }
+  const parts = [...texts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text.replaceAll('\r\n', '\n'));
+  return `${parts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`;
 }
 
 if (import.meta.main) await build(resolve(process.argv[2] ?? join(root, 'dist')));

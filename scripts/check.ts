@@ -19,7 +19,7 @@ async function distIsFresh(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'k4all-dist-'));
   try {
     await build(folder);
-    const [expected, committed] = await Promise.all([scripts(folder), scripts(join(root, 'dist'))]);
+    const [expected, committed] = await Promise.all([builtFiles(folder), builtFiles(join(root, 'dist'))]);
     const stale = [...new Set([...expected.keys(), ...committed.keys()])].filter(
       (name) => !committed.get(name)?.equals(expected.get(name) ?? Buffer.alloc(0)),
     );
@@ -30,8 +30,8 @@ async function distIsFresh(): Promise<boolean> {
   }
 }
 
-async function scripts(folder: string): Promise<Map<string, Buffer>> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.js'));
+async function builtFiles(folder: string): Promise<Map<string, Buffer>> {
+  const names = (await readdir(folder)).filter((name) => /\.(js|txt)$/.test(name));
   return new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))] as const)));
 }
 
@@ -40,5 +40,7 @@ const results = [
   run('lint and format', ['biome', 'ci', '--error-on-warnings']),
   run('generated files', ['node', 'scripts/generate.ts', '--check']),
   await distIsFresh(),
+  run('Butane in WebAssembly', ['node', 'scripts/build-butane.ts', '--check']),
+  run('codecs in WebAssembly', ['node', 'scripts/build-codecs.ts', '--check']),
 ];
 if (results.includes(false)) process.exitCode = 1;

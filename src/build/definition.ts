@@ -1,6 +1,6 @@
 import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { type Finding, FindingsError, quote } from '../io/errors.ts';
+import { type Finding, FindingsError, messageOf, quote } from '../io/errors.ts';
 import { parseSize } from '../io/sizes.ts';
 
 export const ARCHITECTURES = ['x86_64', 'aarch64', 'ppc64le', 's390x'] as const;
@@ -123,7 +123,8 @@ function toPlain(document: Document, file: string): unknown {
     // Aliases that multiply (a "billion laughs") end here.
     return document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
+    const finding = { severity: 'error', message: messageOf(error), location: { file } } as const;
+    throw new FindingsError(`${file} is not valid YAML`, [finding]);
   }
 }
 

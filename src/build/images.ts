@@ -2,6 +2,8 @@ import {
   fileImage,
   growImage,
   type Image,
+  imageReader,
+  openImage,
   patchImage,
   qcow2Image,
   type SurveyedImage,
@@ -95,8 +97,8 @@ function assertDiskSize(diskSize: number, base: Base): void {
   );
 }
 
-/** Reads the areas of a written ISO back and compares. */
-export async function verifyImage(path: string, { iso, fileName, format }: LaidOutImage): Promise<void> {
+/** Reads the areas of a written image back, through its format, and compares. */
+export async function verifyImage(path: string, { iso, fileName }: LaidOutImage): Promise<void> {
   await using file = await FileReader.open(path, fileName);
-  if (format === 'iso' || format === 'raw') await verify(file, iso.patches);
+  await verify(imageReader(await openImage(file), fileName), iso.patches);
 }

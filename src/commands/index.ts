@@ -8,6 +8,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'embed-ignition': async () => (await import('./embed-ignition.ts')).command,
   'inspect-iso': async () => (await import('./inspect-iso.ts')).command,
   'extract-iso': async () => (await import('./extract-iso.ts')).command,
+  'convert-image': async () => (await import('./convert-image.ts')).command,
   'boot-test': async () => (await import('./boot-test.ts')).command,
   'classify-version': async () => (await import('./classify-version.ts')).command,
   'create-release': async () => (await import('./create-release.ts')).command,

@@ -28,7 +28,7 @@ export async function* compress(input: AsyncIterable<Uint8Array>, compression: C
 
 /** Cuts a stream into blocks of exactly `size` bytes, the last one shorter. Each has a buffer of its own. */
 export async function* blocks(input: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  let block = new Uint8Array(size);
+  let block = emptyBlock(size);
   let filled = 0;
   for await (const chunk of input) {
     for (let start = 0; start < chunk.length; ) {
@@ -38,11 +38,17 @@ export async function* blocks(input: AsyncIterable<Uint8Array>, size: number): A
       start += piece.length;
       if (filled < size) continue;
       yield block;
-      block = new Uint8Array(size);
+      block = emptyBlock(size);
       filled = 0;
     }
   }
   if (filled > 0) yield block.slice(0, filled);
+}
+
+/** Not zeroed, and not out of Node's pool: its buffer is handed to a thread. */
+function emptyBlock(size: number): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(size);
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, size);
 }
 
 interface Job {

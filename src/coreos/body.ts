@@ -2,7 +2,7 @@ import { type HttpResponse, transientNetworkError } from '../io/http.ts';
 import { MiB } from '../io/sizes.ts';
 
 /** So much of a body waits in memory before the server is slowed down. */
-const QUEUE_SIZE = 2 * MiB;
+const QUEUE_SIZE = MiB;
 
 /**
  * The chunks of an answer's body. They are taken over as they arrive, from the call of this function on, so that what came

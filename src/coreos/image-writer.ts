@@ -5,12 +5,13 @@ import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { hasCode } from '../io/errors.ts';
 import { formatSize, MiB } from '../io/sizes.ts';
+import { SpentBuffers } from '../io/spent-buffers.ts';
 import type { Decompress } from './decompress.ts';
 import type { ByteSink } from './download.ts';
 import type { DetachedSignature } from './signature.ts';
 
 /** Chunks are gathered to this many bytes for one write. */
-const BATCH_SIZE = 2 * MiB;
+const BATCH_SIZE = MiB;
 
 /** The hashes of one pass over a file: its SHA-256 and what its signature needs. */
 export class ImageHashes {
@@ -51,6 +52,7 @@ export class ImageWriter implements ByteSink, AsyncDisposable {
   /** Over the bytes in the file, where they were decompressed. */
   written: ImageHashes | undefined;
   readonly #file: FileHandle;
+  readonly #spent = new SpentBuffers();
   readonly #options: ImageWriterOptions;
   #batch: Buffer[] = [];
   #batched = 0;
@@ -131,6 +133,7 @@ export class ImageWriter implements ByteSink, AsyncDisposable {
   async #flush(): Promise<void> {
     await this.#writing;
     if (this.#batched === 0) return;
+    this.#spent.add(this.#batched);
     const batch = this.#batch;
     const position = this.#position;
     this.#position += this.#batched;

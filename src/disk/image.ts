@@ -191,3 +191,19 @@ export async function readExtents(extents: readonly Extent[], buffer: Uint8Array
     position += extent.length;
   }
 }
+
+/** Random read access to the bytes of an image. */
+export function imageReader(image: Image, name: string): Reader {
+  return {
+    name,
+    size: image.size,
+    async read(offset, length) {
+      if (offset + length > image.size) throw new Error(`${name} has no ${length} bytes at ${offset}`);
+      const cursor = new ExtentCursor(image);
+      cursor.skip(offset);
+      const buffer = Buffer.alloc(length);
+      await readExtents([...cursor.take(length)], buffer);
+      return buffer;
+    },
+  };
+}

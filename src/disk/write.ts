@@ -143,7 +143,8 @@ async function beginning(image: Image, digest: boolean): Promise<AtomicFileOptio
   return { path: source.path, flags: digest ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE };
 }
 
-function explainFullDisk(error: unknown, outputs: readonly ImageOutput[]): unknown {
+/** An error as it is, or a sentence where the disk is full. */
+export function explainFullDisk(error: unknown, outputs: readonly ImageOutput[]): unknown {
   if (!hasCode(error, 'ENOSPC', 'EDQUOT')) return error;
   const needed = outputs.reduce((sum, { image }) => sum + requiredSpace(image), 0);
   const names = outputs.map(({ path }) => path).join(', ');

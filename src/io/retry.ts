@@ -27,6 +27,8 @@ export interface RetryOptions {
   onRetry?: ((error: TransientError, attempt: number, wait: number) => void) | undefined;
   /** The first wait in milliseconds; it doubles from try to try. Tests shorten it. */
   firstWait?: number;
+  /** Waits so many milliseconds. Tests replace it. */
+  wait?: (milliseconds: number, signal?: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface RetryOptions {
  * grow exponentially with jitter and stay below `MAX_TOTAL_WAIT` together; a `retryAfter` is honoured.
  */
 export async function withRetries<T>(attempt: (count: number) => Promise<T>, options: RetryOptions = {}): Promise<T> {
-  const { signal, onRetry, firstWait = FIRST_WAIT } = options;
+  const { signal, onRetry, firstWait = FIRST_WAIT, wait: sleep = sleepFor } = options;
   let waited = 0;
   return pRetry(
     async (count) => {
@@ -66,7 +68,7 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+async function sleepFor(milliseconds: number, signal?: AbortSignal): Promise<void> {
   try {
     await setTimeout(milliseconds, undefined, { signal });
   } catch (error) {

@@ -77,7 +77,11 @@ function waitAsked({ headers }: Refusal): number | undefined {
 
 function adviceFor({ status, headers, message, codes }: Refusal): string | undefined {
   if (status === 401) return '"token" is not valid: it is mistyped, expired or revoked';
-  if (status === 403 && /rate limit/i.test(message)) return 'try again when the rate limit has reset';
+  if (status === 403 && /rate limit/i.test(message)) {
+    const reset = Number(headers['x-ratelimit-reset']);
+    const when = reset > 0 && reset < 1e11 ? `after ${new Date(reset * 1000).toISOString()}` : 'in some minutes';
+    return `that is a rate limit: run again ${when}, and it goes on where it stopped`;
+  }
   if (status === 403 && /archived/i.test(message)) return 'the repository is archived and takes no releases';
   if (status === 403) {
     const accepted = headers['x-accepted-github-permissions'];

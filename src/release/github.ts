@@ -53,8 +53,8 @@ export interface GitHubOptions {
   readonly second?: number;
 }
 
-/** Waits for a rate limit up to this long, in milliseconds; the primary limit resets every hour. */
-const MAX_RATE_LIMIT_WAIT = 61 * 60_000;
+/** A longer wait for a rate limit is a failure, in milliseconds: run again later, the release goes on where it stopped. */
+const MAX_RATE_LIMIT_WAIT = 15 * 60_000;
 const MAX_LIMIT_RETRIES = 5;
 const PAGE_SIZE = 100;
 

@@ -1,11 +1,11 @@
-import type { ReleaseContext, ReleaseRequest, ReleaseResult } from './release.ts';
+import type { ReleaseContext, ReleaseRequest, ReleaseResult } from './run.ts';
 
 export { type Classification, type ClassifyOptions, checkedOutRef, classify } from './classify.ts';
 export { coreosReleasesNear } from './coreos-releases.ts';
 export type { GitHubOptions } from './github.ts';
 export type { ReleaseLog } from './log.ts';
 export type { Oversize } from './plan.ts';
-export type { Phase, ReleaseContext, ReleasedAsset, ReleaseRequest, ReleaseResult } from './release.ts';
+export type { Phase, ReleaseContext, ReleasedAsset, ReleaseRequest, ReleaseResult } from './run.ts';
 export { DEFAULT_LABELS, parseVersion, prereleaseOf, type Version } from './version.ts';
 
 /**

@@ -98,10 +98,11 @@ function wholeNames(assets: readonly Asset[]): Set<string> {
   return new Set(assets.filter(isUploaded).map(({ name }) => name));
 }
 
-/** Digests of all assets, and of the files that some of them are parts of. */
+/** Digests of all assets, by name, and of the files that some of them are parts of. */
 export async function inventory(github: GitHub, assets: readonly Asset[], known: KnownDigests): Promise<Inventory> {
   const listed: (Asset & { sha256: string })[] = [];
-  for (const asset of assets) listed.push({ ...asset, sha256: await digestOf(github, asset, known) });
+  const sorted = [...assets].sort((a, b) => (a.name < b.name ? -1 : 1));
+  for (const asset of sorted) listed.push({ ...asset, sha256: await digestOf(github, asset, known) });
   const splits: (SplitFile & { sha256: string })[] = [];
   for (const [name, parts] of partsByWhole(assets)) {
     const digest = known.get(name) ?? wholeDigest(parts[0]?.label) ?? (await downloadedSha256(github, parts));

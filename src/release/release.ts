@@ -1,90 +1,21 @@
 import { quote, UsageError } from '../io/errors.ts';
-import type { Progress } from '../io/progress.ts';
-import { CHECKSUMS } from './asset-name.ts';
-import { BUILD_INFO, coreosReleasesOf, MAX_BUILD_INFO } from './coreos-releases.ts';
 import { createDraft, findRelease } from './draft.ts';
-import { type Asset, GitHub, type GitHubOptions, type Release, type ReleaseFields } from './github.ts';
-import type { ReleaseLog } from './log.ts';
-import { composeNotes, ownBody, withMarker } from './notes.ts';
-import { type Oversize, type Plan, type PlannedAsset, planAssets } from './plan.ts';
-import {
-  type Inventory,
-  inventory,
-  type KnownDigests,
-  latestRule,
-  publishDraft,
-  takeStock,
-  uploadChecksums,
-} from './publish.ts';
+import { finish } from './finish.ts';
+import { GitHub, type Release, type ReleaseFields } from './github.ts';
+import { ownBody, withMarker } from './notes.ts';
+import { type PlannedAsset, planAssets } from './plan.ts';
+import { type Inventory, inventory } from './publish.ts';
 import { assertSame } from './published.ts';
-import { downloadedText } from './transfer.ts';
-import { listUntil, type StoredAsset, uploadAssets } from './upload.ts';
+import {
+  expectedNames,
+  type ReleaseContext,
+  type ReleaseRequest,
+  type ReleaseResult,
+  type Run,
+  result,
+} from './run.ts';
+import { type StoredAsset, uploadAssets } from './upload.ts';
 import { hasPrereleasePart } from './version.ts';
-
-export type Phase = 'all' | 'prepare' | 'upload' | 'publish';
-
-/** A release that is to be, or the part of it that `phase` does. */
-export interface ReleaseRequest {
-  readonly phase: Phase;
-  /** The id that `prepare` gave; without it the one release of `tag`. */
-  readonly releaseId?: number | undefined;
-  readonly tag?: string | undefined;
-  /** Commit that the tag is made at, if it doesn't exist yet. */
-  readonly target?: string | undefined;
-  readonly name?: string | undefined;
-  /** Notes in Markdown. */
-  readonly body?: string | undefined;
-  /** Paths of local files, for `all` and `upload`. */
-  readonly files?: readonly string[];
-  readonly prerelease?: boolean | undefined;
-  /** Stop before publishing. */
-  readonly draft?: boolean | undefined;
-  readonly makeLatest?: boolean | undefined;
-  readonly generateNotes?: boolean | undefined;
-  readonly oversize?: Oversize;
-  /** Names that must be there before anything is published, as GitHub shows them. */
-  readonly expectedAssets?: readonly string[];
-  /** Fedora CoreOS release by architecture, for the notes. */
-  readonly coreosReleases?: Readonly<Record<string, string>>;
-}
-
-export interface ReleaseContext {
-  readonly github: GitHubOptions;
-  readonly log: ReleaseLog;
-  progress(label: string): Progress & Disposable;
-}
-
-/** An asset of the release. */
-export interface ReleasedAsset {
-  /** As GitHub shows it. */
-  readonly name: string;
-  /** The local file it was made from, else its name. */
-  readonly path: string;
-  readonly size: number;
-  /** Lower-case hex. */
-  readonly sha256: string;
-  readonly url: string;
-}
-
-export interface ReleaseResult {
-  readonly releaseId: number;
-  readonly url: string;
-  readonly tag: string;
-  readonly published: boolean;
-  readonly assets: readonly ReleasedAsset[];
-}
-
-/** A run of one phase: what it works with, and what it has learned on the way. */
-interface Run {
-  readonly request: ReleaseRequest;
-  readonly github: GitHub;
-  readonly log: ReleaseLog;
-  readonly plan: Plan;
-  progress(label: string): Progress & Disposable;
-  readonly digests: Map<string, string>;
-  /** Local path by asset name. */
-  readonly paths: Map<string, string>;
-}
 
 /**
  * Makes a GitHub release that is whole or not there: a draft first, everything uploaded and compared with the server's
@@ -183,76 +114,6 @@ async function uploadPlanned(run: Run, release: Release): Promise<StoredAsset[]>
   return stored;
 }
 
-/** Everything is uploaded: verify, and publish unless it is to stay a draft. */
-async function finish(run: Run, draft: Release): Promise<ReleaseResult> {
-  const { request, github, log, digests } = run;
-  const stock = await takeStock(github, draft, expectedNames(run), digests, log);
-  const fields = await finalFields(run, draft, stock);
-  if (request.draft) {
-    const release = await github.updateRelease(draft.id, { tag_name: draft.tag_name, ...fields, draft: true });
-    log.info(`${stock.assets.length} assets are verified; the draft is not published: ${release.html_url}`);
-    return result(run, release, stock);
-  }
-  const prerelease = request.prerelease ?? draft.prerelease;
-  const make_latest = await latestRule(github, draft.tag_name, prerelease, request.makeLatest);
-  const checksums = stock.assets.length > 0 ? [await uploadChecksums(github, draft, stock, log)] : [];
-  const release = await publishDraft(github, draft, { ...fields, make_latest });
-  const complete = { assets: [...stock.assets, ...checksums], splits: stock.splits };
-  await assertStillWhole(run, release, complete);
-  log.info(`published ${release.tag_name}: ${release.html_url}`);
-  return result(run, release, complete);
-}
-
-async function finalFields(run: Run, draft: Release, stock: Inventory): Promise<ReleaseFields> {
-  const { request, github } = run;
-  const target = request.target ?? draft.target_commitish;
-  const body = composeNotes({
-    body: request.body ?? ownBody(draft.body ?? ''),
-    generated: request.generateNotes ? await github.generatedNotes(draft.tag_name, target) : '',
-    files: stock.assets,
-    splits: stock.splits,
-    coreosReleases: await coreosReleases(run, stock),
-    checksums: !request.draft,
-    repositoryUrl: draft.html_url.split('/releases/')[0] ?? '',
-    tag: draft.tag_name,
-  });
-  return {
-    body,
-    name: request.name ?? draft.name ?? draft.tag_name,
-    prerelease: request.prerelease ?? draft.prerelease,
-    ...(request.target !== undefined && { target_commitish: request.target }),
-  };
-}
-
-/** As given, else from the record of the build if it is an asset: publishing may run on a machine without the files. */
-async function coreosReleases(
-  { request, github, log }: Run,
-  stock: Inventory,
-): Promise<Readonly<Record<string, string>>> {
-  const given = request.coreosReleases ?? {};
-  const record = stock.assets.find(({ name }) => name === BUILD_INFO);
-  if (Object.keys(given).length > 0 || !record) return given;
-  try {
-    return coreosReleasesOf((await downloadedText(github, record, MAX_BUILD_INFO)) ?? '');
-  } catch (error) {
-    github.options.signal?.throwIfAborted();
-    // A line of the notes is not worth a release.
-    log.warning(`the notes lack the Fedora CoreOS releases: ${(error as Error).message}`);
-    return {};
-  }
-}
-
-/** A job that still uploads could have replaced an asset in the last moment. */
-async function assertStillWhole({ github }: Run, release: Release, { assets }: Inventory): Promise<void> {
-  const wanted = new Map(assets.map((asset) => [asset.name, asset.digest]));
-  const same = (asset: Asset) => wanted.has(asset.name) && (asset.digest ?? null) === (wanted.get(asset.name) ?? null);
-  const isWhole = (listed: readonly Asset[]) => listed.length === wanted.size && listed.every(same);
-  if (isWhole(await listUntil(github, release.id, isWhole))) return;
-  throw new Error(
-    `${release.html_url} is published, but its assets changed while it was: another job uploads to the same release`,
-  );
-}
-
 /** A published release is never changed: it is what was asked for, or an error. */
 async function publishedAlready(run: Run, release: Release, { exact }: { exact: boolean }): Promise<ReleaseResult> {
   const { github, plan, log } = run;
@@ -268,34 +129,7 @@ async function publishedAlready(run: Run, release: Release, { exact }: { exact: 
   return result(run, release, stock.inventory);
 }
 
-function expectedNames({ request, digests, plan }: Run): string[] {
-  const uploaded = plan.assets.length > 0 ? [...digests.keys()].filter((name) => !isJoined(name, digests)) : [];
-  const given = request.phase === 'upload' ? [] : (request.expectedAssets ?? []);
-  return [...new Set([...uploaded, ...given])].filter((name) => name !== CHECKSUMS);
-}
-
-/** A split file is known by its joined name too, which is no asset. */
-function isJoined(name: string, digests: KnownDigests): boolean {
-  return digests.has(`${name}.part01`) && digests.has(`${name}.part02`);
-}
-
 async function inventoryOf({ github, digests }: Run, release: Release): Promise<Inventory> {
   const uploaded = (await github.assets(release.id)).filter(({ state }) => state === 'uploaded');
   return inventory(github, uploaded, digests);
-}
-
-function result({ paths }: Run, release: Release, { assets }: Inventory): ReleaseResult {
-  return {
-    releaseId: release.id,
-    url: release.html_url,
-    tag: release.tag_name,
-    published: !release.draft,
-    assets: assets.map(({ name, size, sha256, browser_download_url }) => ({
-      name,
-      path: paths.get(name) ?? name,
-      size,
-      sha256,
-      url: browser_download_url,
-    })),
-  };
 }

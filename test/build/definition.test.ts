@@ -64,8 +64,10 @@ describe('parseDefinition', () => {
 
   it('refuses aliases that multiply', () => {
     const levels = Array.from({ length: 9 }, (_, i) => `l${i + 1}: &l${i + 1} [${Array(9).fill(`*l${i}`).join(', ')}]`);
-    expect(() => parseDefinition(`l0: &l0 [a]\n${levels.join('\n')}`, 'k4all.yaml')).toThrow(/alias|unknown key/);
+    expect(mistakes(`l0: &l0 [a]\n${levels.join('\n')}`)).toMatch(/alias|unknown key/);
   });
+
+  it('refuses an alias of nothing', () => expect(mistakes('name: *x')).toContain('Unresolved alias'));
 
   it('either accepts or explains whatever it is given', () => {
     const explained = (text: string) => {

@@ -87,7 +87,7 @@ describe('an image', () => {
     const found = new Set(digests.map(({ layer }) => layer.descriptor.digest));
     expect([...found]).toMatchInlineSnapshot(`
       [
-        "sha256:275bee48a8a1a3983fcd9aedf5e7fecc28ead5842ac0dd83fb4667c59c3cff68",
+        "sha256:36974f7c773f26fac59965ea1e36d5fa730cb8379cc78cba02a2a4b1c5697df0",
       ]
     `);
     expect(new Set(digests.map(({ manifest }) => manifest.descriptor.digest)).size).toBe(1);

@@ -104,7 +104,7 @@ describeWithPeers('signatures by gpg', ['gpg', 'gpgv'], () => {
 
   it('are taken from several armored keys in one file', async () => {
     const keys = ['One <1@example.org>', 'Two <2@example.org>'].map((name) => home.makeKey(name));
-    keys.forEach((key, index) => home.exportKey(key, at(`${index}.asc`), '--armor'));
+    for (const [index, key] of keys.entries()) home.exportKey(key, at(`${index}.asc`), '--armor');
     writeFileSync(at('many.asc'), `# keys\n${readFileSync(at('0.asc'))}\n${readFileSync(at('1.asc'))}`);
     for (const key of keys) {
       home.sign(file, key, at('many.sig'));
