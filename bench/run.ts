@@ -18,6 +18,7 @@ export interface BenchOptions {
 const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOptions) => Promise<Bench[]> }>>> = {
   build: () => import('./build.ts'),
   butane: () => import('./butane.ts'),
+  disk: () => import('./disk.ts'),
   embed: () => import('./embed.ts'),
   container: () => import('./container.ts'),
   fetch: () => import('./fetch.ts'),

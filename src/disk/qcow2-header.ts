@@ -12,11 +12,14 @@ export interface Qcow2Header {
   readonly size: number;
   readonly l1Table: number;
   readonly l1Entries: number;
+  readonly refcountTable: number;
+  readonly refcountTableSize: number;
   readonly compression: Compression;
 }
 
-/** QEMU's own limit. */
+/** QEMU's own limits. */
 const MAX_L1_SIZE = 32 * MiB;
+const MAX_REFCOUNT_TABLE_SIZE = 8 * MiB;
 const V2_HEADER_LENGTH = 72;
 const V3_HEADER_LENGTH = 104;
 
@@ -46,8 +49,23 @@ export async function decodeHeader(reader: Reader): Promise<Qcow2Header> {
   if (l1Entries * 8 > MAX_L1_SIZE || l1Entries < Math.ceil(size / (clusterSize * (clusterSize / 8)))) {
     throw damaged(reader, `an L1 table of ${l1Entries} entries doesn't fit a disk of ${size} bytes`);
   }
+  const refcountTable = safe(reader, bytes.readBigUInt64BE(48), 'the place of the refcount table');
+  const refcountTableSize = bytes.readUInt32BE(56) * clusterSize;
+  if (refcountTableSize > MAX_REFCOUNT_TABLE_SIZE) {
+    throw damaged(reader, `a refcount table of ${refcountTableSize} bytes`);
+  }
   const compression = version === 3 ? await decodeFeatures(reader) : 'zlib';
-  return { version, clusterBits, clusterSize, size: roundUp(size, SECTOR_SIZE), l1Table, l1Entries, compression };
+  return {
+    version,
+    clusterBits,
+    clusterSize,
+    size: roundUp(size, SECTOR_SIZE),
+    l1Table,
+    l1Entries,
+    refcountTable,
+    refcountTableSize,
+    compression,
+  };
 }
 
 async function decodeFeatures(reader: Reader): Promise<Compression> {

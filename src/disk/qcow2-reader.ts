@@ -3,7 +3,7 @@ import { ClaimedPlaces } from './claimed-places.ts';
 import { CompressedClusters } from './compressed-clusters.ts';
 import { ExtentList, type Image } from './image.ts';
 import { COMPRESSED } from './qcow2-format.ts';
-import { decodeHeader, hostOffset, type Qcow2Header } from './qcow2-header.ts';
+import { behindEnd, decodeHeader, hostOffset, type Qcow2Header } from './qcow2-header.ts';
 
 /** Lower half of an L2 entry, version 3: the cluster reads as zeros. */
 const ZERO_FLAG = 1;
@@ -17,10 +17,23 @@ const ZERO_FLAG = 1;
  */
 export async function openQcow2(reader: Reader): Promise<Image> {
   const header = await decodeHeader(reader);
+  await checkRefcounts(reader, header);
   const l1 = await reader.read(header.l1Table, header.l1Entries * 8);
   const walk = new TableWalk(reader, header, l1);
   for (let i = 0; walk.position < header.size; i++) await walk.l2Table(i);
   return walk.image();
+}
+
+/** Reading needs no refcounts, but a file that lost them lost more: a file cut off anywhere is refused. */
+async function checkRefcounts(
+  reader: Reader,
+  { refcountTable, refcountTableSize, clusterSize }: Qcow2Header,
+): Promise<void> {
+  const table = await reader.read(refcountTable, refcountTableSize);
+  for (let at = 0; at < table.length; at += 8) {
+    const offset = table.readUInt32BE(at) * 2 ** 32 + table.readUInt32BE(at + 4);
+    if (offset !== 0 && offset + clusterSize > reader.size) throw behindEnd(reader, 'a refcount block', offset);
+  }
 }
 
 /** Goes through the tables in the order of the image, and collects what they say. */
