@@ -1,0 +1,1 @@
+import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-inspect-iso-CjonOhnj.js";await e(t);export{};

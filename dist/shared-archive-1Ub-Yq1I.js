@@ -1,0 +1,1 @@
+export{c as decompressStream}from"./shared-archive-ICUGAeW1.js";

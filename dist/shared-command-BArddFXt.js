@@ -1,0 +1,1 @@
+function e(e){return e}var t=class extends Error{name=`FailureWithOutputs`;outputs;constructor(e,t){super(e),this.outputs=t}};export{e as n,t};

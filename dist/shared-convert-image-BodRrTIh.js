@@ -1,0 +1,1 @@
+export{t as command}from"./shared-convert-image-Bpy70q_Q.js";

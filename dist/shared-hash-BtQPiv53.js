@@ -1,0 +1,1 @@
+import{createReadStream as e}from"node:fs";import{createHash as t}from"node:crypto";function n(e){return t(`sha256`).update(e).digest(`hex`)}async function r(n,r){let i=t(`sha256`);for await(let t of e(n,{highWaterMark:1048576,signal:r}))i.update(t);return i.digest(`hex`)}export{r as n,n as t};

@@ -1,0 +1,4 @@
+import{i as e}from"./shared-sizes-HX9zPxIJ.js";function t(e,t){return e===`list`?t.join(`
+`):e===`json`||e===`keyed`&&typeof t==`object`?JSON.stringify(t):t===null?``:String(t)}function n(e,n){return e.present?e.present(n):i(Object.entries(e.outputs).map(([e,{type:i}])=>{let o=n[e];return a(o)?[e,`\n${r(o)}`]:[e,i===`list`?o.join(`, `):t(i,o)]}))}function r(t){return i(t.map(t=>[t.path,e(t.size),t.sha256]))}function i(e){let t=[];for(let n of e)n.forEach((e,n)=>{let r=e.includes(`
+`)?0:e.length;t[n]=Math.max(t[n]??0,r)});return e.map(e=>e.map((e,n)=>e.padEnd(t[n]??0)).join(`  `).trimEnd()).join(`
+`)}function a(e){return Array.isArray(e)&&e.length>0&&e.every(e=>typeof e?.path==`string`&&`sha256`in e)}export{i,t as n,n as r,r as t};
