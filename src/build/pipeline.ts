@@ -108,7 +108,12 @@ async function plan(
   const formats = new Map(bases.map((base) => [base.architecture, formatsOf(base, definition.formats, log.warning)]));
   const planned = planImages(definition, request.version, (architecture) => formats.get(architecture) ?? []);
   const names = [...planned.map(({ fileName }) => fileName), CHECKSUMS, BUILD_INFO];
-  for (const name of names) await assertWritable(join(outputDir, name), force);
+  for (const path of names.map((name) => join(outputDir, name))) {
+    if (bases.some(({ file }) => file.path === path)) {
+      throw new Error(`"base-iso" and an output are the same file, ${path}: choose another "output-dir" or "name"`);
+    }
+    await assertWritable(path, force);
+  }
   for (const message of checkConfigs(compilation.roles, bases, request.secrets)) log.warning(message);
   for (const config of compilation.roles.filter(isEmpty)) {
     log.warning(`role ${config.role}: the live config is empty and is not embedded`);

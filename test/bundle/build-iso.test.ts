@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -214,6 +214,21 @@ describe('build-iso refuses', () => {
     refused(2, /"base-iso" takes architecture=path/, '--architectures=aarch64,x86_64'));
   it('a disk smaller than the image', () =>
     refused(1, /"disk-size" is 1048576 bytes, but "base\.iso" has \d+/, '--formats=iso,qcow2', '--disk-size=1M'));
+
+  it('a base that would be overwritten', async () => {
+    const only = join(folder, 'only');
+    await mkdir(only);
+    const named = join(only, 'k4all-worker-1-x86_64.iso');
+    await cp(base, named);
+    const options = [`--workspace=${workspace}`, '--roles=worker', '--formats=iso', '--version=1', '--force'];
+    const result = await runCli(['build-iso', `--base-iso=${named}`, `--output-dir=${only}`, ...options]);
+    expect(result).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('"base-iso" and an output are the same file'),
+    });
+    expect((await readFile(named)).equals(await readFile(base))).toBe(true);
+    expect(await readdir(only)).toHaveLength(1);
+  });
 
   it('an unknown stanza in k4all.yaml, with its place', async () => {
     const other = join(folder, 'other');
