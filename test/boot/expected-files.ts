@@ -32,10 +32,8 @@ export async function expectedFiles(
   options: ReadOptions,
 ): Promise<Map<string, LabFile>> {
   const files = new Map<string, LabFile>();
-  let presets = '';
   for (const name of butaneFiles) {
-    // Butane reads YAML 1.1, in which 0600 is octal.
-    const config = parse(await readFile(join(folder, name), 'utf8'), { version: '1.1' }) as ButaneFile;
+    const config = await readButane(folder, name);
     for (const [path, file] of [
       ...(await treeFiles(folder, config, options)),
       ...(await plainFiles(folder, config, options)),
@@ -44,9 +42,8 @@ export async function expectedFiles(
     ]) {
       files.set(path, file);
     }
-    presets += presetLines(config);
   }
-  return files.set('/etc/systemd/system-preset/20-ignition.preset', labFile(presets, '644'));
+  return files;
 }
 
 interface ReadOptions {
@@ -88,9 +85,16 @@ function unitFiles(config: ButaneFile): Entry[] {
   );
 }
 
-function presetLines(config: ButaneFile): string {
-  const units = (config.systemd?.units ?? []).filter(({ enabled }) => enabled !== undefined);
-  return units.map(({ name, enabled }) => `${enabled ? 'enable' : 'disable'} ${name}\n`).join('');
+/** The presets that enable and disable the units of Butane files, sorted. */
+export async function expectedPresets(folder: string, butaneFiles: readonly string[]): Promise<string[]> {
+  const configs = await Promise.all(butaneFiles.map((name) => readButane(folder, name)));
+  const units = configs.flatMap((config) => config.systemd?.units ?? []).filter(({ enabled }) => enabled !== undefined);
+  return units.map(({ name, enabled }) => `${enabled ? 'enable' : 'disable'} ${name}`).sort();
+}
+
+/** Butane reads YAML 1.1, in which 0600 is octal. */
+async function readButane(folder: string, name: string): Promise<ButaneFile> {
+  return parse(await readFile(join(folder, name), 'utf8'), { version: '1.1' });
 }
 
 function keyFiles(config: ButaneFile): Entry[] {

@@ -8,7 +8,7 @@ import { sha256, sha256File } from '../../src/io/hash.ts';
 import { runCli } from '../support/bundle.ts';
 import { describeWithPeers, peer } from '../support/peers.ts';
 import { bootLab, labIso } from './boot.ts';
-import { expectedFiles } from './expected-files.ts';
+import { expectedFiles, expectedPresets } from './expected-files.ts';
 import { DEFAULT_ARGUMENTS } from './lab.ts';
 import { LAB_TOOLS } from './parts.ts';
 
@@ -100,6 +100,8 @@ function laboratory(base: string): void {
       });
       expect(Object.fromEntries(live.files)).toMatchObject(Object.fromEntries(expectedLive));
 
+      expect(live.presets).toEqual(await expectedPresets(path('cluster'), ['install.bu']));
+
       // The installer's step: the config that the live one carries, on a disk that was blank, byte for byte.
       expect(live.installed).toBe(`${sha256(carried)} /dev/vda`);
       const dump = await promisify(execFile)('debugfs', ['-R', 'cat /ignition/config.ign', disk.path]);
@@ -108,10 +110,12 @@ function laboratory(base: string): void {
       const installed = await boot({ image: base, attach: 'cdrom', disks: [disk] });
       expect(installed.verdict, installed.reason).toBe('passed');
       expect(installed.config).toBe(`${sha256(carried)} /boot/ignition/config.ign`);
-      const expectedNode = await expectedFiles(path('cluster'), ['k8s-base.bu', `k8s-${role}.bu`], {
+      const butaneFiles = ['k8s-base.bu', `k8s-${role}.bu`];
+      const expectedNode = await expectedFiles(path('cluster'), butaneFiles, {
         executable: (file) => file.startsWith('scripts/'),
       });
       expect(Object.fromEntries(installed.files)).toMatchObject(Object.fromEntries(expectedNode));
+      expect(installed.presets).toEqual(await expectedPresets(path('cluster'), butaneFiles));
       expect(installed.files.get('/etc/k8s-role')?.sha256).toBe(sha256(role));
     });
   });
