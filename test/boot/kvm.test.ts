@@ -59,10 +59,8 @@ describe.skipIf(process.platform !== 'linux')('chooseAccelerator', () => {
 
   it('stops when the run is interrupted', async () => {
     const qemu = await stubProgram(folder, 'waits', 'setInterval(() => {}, 1000);');
-    const signal = AbortSignal.timeout(200);
-    await expect(chooseAccelerator('auto', { qemu, openDevice: false, env, device, signal })).rejects.toBe(
-      signal.reason,
-    );
+    const options = { qemu, openDevice: false, env, device, signal: AbortSignal.timeout(200) };
+    await expect(chooseAccelerator('auto', options)).rejects.toThrow('due to timeout');
   });
 
   // Root may open any file.
