@@ -16,6 +16,20 @@ const EXIT_PORT = 0xf4;
 const EXIT_VALUE = 0x10;
 export const PROBE_EXIT_CODE = (EXIT_VALUE << 1) | 1;
 
+export interface AcceleratorOptions {
+  readonly qemu: string;
+  /**
+   * Whether the owner of the device may be changed by sudo without a password, as on GitHub's runners, whose user has no
+   * permission for it.
+   */
+  readonly openDevice: boolean;
+  readonly env: Environment;
+  readonly signal?: AbortSignal | undefined;
+  readonly device?: string;
+  /** Milliseconds that the smallest guest may take. */
+  readonly probeTimeout?: number;
+}
+
 export interface AcceleratorChoice {
   readonly accelerator: Accelerator;
   /** Why hardware acceleration isn't used, where it was wanted. */
@@ -25,13 +39,11 @@ export interface AcceleratorChoice {
 /**
  * Chooses the accelerator: `auto` takes KVM where a guest really runs under it.
  *
- * @param options.openDevice may change the owner of /dev/kvm by sudo without a password, as on GitHub's runners, whose
- *   user has no permission for it
  * @throws Error saying what to do if `kvm` was asked for and isn't usable
  */
 export async function chooseAccelerator(
   wanted: 'auto' | Accelerator,
-  options: { qemu: string; openDevice: boolean; env: Environment; signal?: AbortSignal | undefined },
+  options: AcceleratorOptions,
 ): Promise<AcceleratorChoice> {
   if (wanted === 'tcg') return { accelerator: 'tcg' };
   const why = await kvmObstacle(options);
@@ -40,32 +52,31 @@ export async function chooseAccelerator(
   return { accelerator: 'tcg', why };
 }
 
-async function kvmObstacle(options: Parameters<typeof chooseAccelerator>[1]): Promise<string | undefined> {
+async function kvmObstacle(options: AcceleratorOptions): Promise<string | undefined> {
   if (process.platform !== 'linux') return 'KVM is there on Linux only';
-  const obstacle = await deviceObstacle(options.openDevice, options.env);
-  return obstacle ?? (await guestObstacle(options.qemu, options.signal));
+  return (await deviceObstacle(options)) ?? (await guestObstacle(options));
 }
 
-async function deviceObstacle(openDevice: boolean, env: Environment): Promise<string | undefined> {
+async function deviceObstacle({ openDevice, env, device = DEVICE }: AcceleratorOptions): Promise<string | undefined> {
   try {
-    await access(DEVICE, constants.R_OK | constants.W_OK);
+    await access(device, constants.R_OK | constants.W_OK);
     return undefined;
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return `there is no ${DEVICE}: this machine offers no hardware acceleration`;
-    if (openDevice && (await takeDevice(env))) return undefined;
+    if (hasCode(error, 'ENOENT')) return `there is no ${device}: this machine offers no hardware acceleration`;
+    if (openDevice && (await takeDevice(device, env))) return undefined;
     const user = process.getuid?.() ?? '$(id -u)';
-    return `this user may not open ${DEVICE}: run \`sudo chown ${user} ${DEVICE}\`, or add the user to the group kvm`;
+    return `this user may not open ${device}: run \`sudo chown ${user} ${device}\`, or add the user to the group kvm`;
   }
 }
 
 /** Makes this user the owner of the device: nobody else gains a permission. */
-async function takeDevice(env: Environment): Promise<boolean> {
+async function takeDevice(device: string, env: Environment): Promise<boolean> {
   const owner = String(process.getuid?.());
   const taken = await new Promise<boolean>((resolve) => {
-    execFile('sudo', ['-n', 'chown', owner, DEVICE], { timeout: SUDO_TIMEOUT, env }, (error) => resolve(!error));
+    execFile('sudo', ['-n', 'chown', owner, device], { timeout: SUDO_TIMEOUT, env }, (error) => resolve(!error));
   });
   if (!taken) return false;
-  return access(DEVICE, constants.R_OK | constants.W_OK).then(
+  return access(device, constants.R_OK | constants.W_OK).then(
     () => true,
     () => false,
   );
@@ -75,12 +86,12 @@ async function takeDevice(env: Environment): Promise<boolean> {
  * Runs a guest of two instructions. Where the device opens and guests don't run (nested virtualisation can be like that),
  * this ends after some seconds instead of hanging the boot.
  */
-async function guestObstacle(qemu: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+async function guestObstacle(options: AcceleratorOptions): Promise<string | undefined> {
   const folder = await mkdtemp(join(tmpdir(), 'k4all-kvm-'));
   try {
     const firmware = join(folder, 'probe.bin');
     await writeFile(firmware, probeFirmware());
-    const result = await runProbe(qemu, probeArguments('kvm', firmware), signal);
+    const result = await runProbe(options, probeArguments('kvm', firmware));
     return result === undefined ? undefined : `a guest doesn't run under KVM here (${result})`;
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -88,14 +99,15 @@ async function guestObstacle(qemu: string, signal: AbortSignal | undefined): Pro
 }
 
 /** Resolves to what went wrong, undefined if the guest ran. */
-function runProbe(qemu: string, args: readonly string[], signal: AbortSignal | undefined): Promise<string | undefined> {
+function runProbe(options: AcceleratorOptions, args: readonly string[]): Promise<string | undefined> {
+  const { qemu, env, signal, probeTimeout = PROBE_TIMEOUT } = options;
   return new Promise((resolve, reject) => {
     // A guest that hangs doesn't react to SIGTERM.
-    const options = { timeout: PROBE_TIMEOUT, killSignal: 'SIGKILL', ...(signal && { signal }) } as const;
-    execFile(qemu, args, options, (error, _stdout, stderr) => {
+    const limits = { timeout: probeTimeout, killSignal: 'SIGKILL', env, ...(signal && { signal }) } as const;
+    execFile(qemu, args, limits, (error, _stdout, stderr) => {
       if (signal?.aborted) return reject(signal.reason);
       if (error?.code === PROBE_EXIT_CODE) return resolve(undefined);
-      if (error?.killed) return resolve(`no answer within ${PROBE_TIMEOUT / 1000} s`);
+      if (error?.killed) return resolve(`no answer within ${probeTimeout / 1000} s`);
       resolve(stderr.trim().split('\n').at(-1) || (error ? messageOf(error) : 'QEMU ended by itself'));
     });
   });

@@ -43,6 +43,8 @@ export interface LabReport extends BootTestResult {
   readonly config: string;
   /** Path → what lies there; directories not included. */
   readonly files: ReadonlyMap<string, LabFile>;
+  /** Lines that enable and disable units, sorted: their order says nothing as long as each names another unit. */
+  readonly presets: readonly string[];
   /** SHA-256 of the config that was written to the blank disk. */
   readonly installed: string | undefined;
   readonly log: string;
@@ -76,6 +78,7 @@ export async function bootLab(options: Omit<BootTestOptions, 'accelerator'>): Pr
     cmdline: told('cmdline') ?? '',
     config: told('config') ?? '',
     installed: told('installed'),
+    presets: [...log.matchAll(/^lab: preset (.*)$/gm)].map(([, line = '']) => line).sort(),
     files: new Map(
       files.map(([, mode = '', owner = '', sha256 = '', path = '']) => [path, { mode, owner, sha256 }] as const),
     ),

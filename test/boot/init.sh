@@ -62,7 +62,6 @@ for stage in fetch-offline files; do
     while :; do sleep 1000; done
   fi
 done
-echo "lab: ignition $(cat /run/ignition/state >/dev/null 2>&1 && echo ok)"
 
 cd /sysroot
 find . ! -path './proc*' | sort | while read -r path; do
@@ -73,6 +72,8 @@ find . ! -path './proc*' | sort | while read -r path; do
     *) echo "lab: file $1 $2 $(sha256sum "$path" | cut -d' ' -f1) ${path#.}" ;;
   esac
 done
+
+sed 's/^/lab: preset /' etc/systemd/system-preset/20-ignition.preset 2>/dev/null
 
 # The installer's step that matters here: the config that the live system carries goes onto the first blank disk, where
 # coreos-installer writes it.
