@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { SecretsPolicy } from '../checks/index.ts';
 import { assertSpace, digestImages, fileImage, writeImages } from '../disk/index.ts';
 import { assertWritable, writeFileAtomic } from '../io/atomic-file.ts';
 import type { Finding } from '../io/errors.ts';
@@ -8,7 +9,7 @@ import { parseSize } from '../io/sizes.ts';
 import { areaMeter } from '../iso/index.ts';
 import { type Base, formatsOf, openBase } from './bases.ts';
 import { type BaseRecord, type BuildRecord, buildInfo, checksumsText, type ImageRecord } from './build-info.ts';
-import { checkConfigs, isEmpty, type SecretsPolicy } from './checks.ts';
+import { checkConfigs, isEmpty } from './checks.ts';
 import { type Compilation, compileRoles } from './compile.ts';
 import type { Architecture, Definition } from './definition.ts';
 import { type LaidOutImage, layOutImages, type RoleIso, roleIsos, verifyImage } from './images.ts';

@@ -1,10 +1,4 @@
-// STUB
-export function checkSpecVersion(_c: unknown, _r: string): string | undefined {
-  return undefined;
-}
-export function findSecrets(_c: unknown): { kind: string; path: string }[] {
-  return [];
-}
-export function isEmptyConfig(_c: unknown): boolean {
-  return false;
-}
+export { isEmptyConfig } from './empty-config.ts';
+export { configFindings, type FindingOptions, type SecretsPolicy } from './findings.ts';
+export { findSecrets, type Secret } from './secrets.ts';
+export { checkSpecVersion } from './spec-version.ts';

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkSpecVersion, findSecrets } from '../../checks/index.ts';
+import { checkSpecVersion, configFindings, type SecretsPolicy } from '../../checks/index.ts';
 import type { Host } from '../../host/host.ts';
 import { type Finding, FindingsError } from '../../io/errors.ts';
 import {
@@ -9,7 +9,6 @@ import {
   WRAPPER_SPECS,
   type WrapperSpec,
 } from '../../iso/index.ts';
-import type { EmbedInputs } from '../embed-ignition.ts';
 
 /**
  * Checks every file: that it is what its option takes, for an Ignition config that the release understands its spec, and,
@@ -20,7 +19,7 @@ import type { EmbedInputs } from '../embed-ignition.ts';
 export async function checkFiles(
   customization: Customization,
   coreosRelease: string,
-  secrets: EmbedInputs['secrets'],
+  secrets: SecretsPolicy,
   host: Host,
 ): Promise<void> {
   const locate = (path: string) => ({ file: resolve(host.cwd, path) });
@@ -31,27 +30,12 @@ export async function checkFiles(
   if (findings.length > 0) throw new FindingsError('there are files of the wrong kind', findings);
   for (const file of [...customization.liveIgnition, ...customization.destIgnition]) {
     const location = locate(file.path);
-    findings.push(...configFindings(checkIgnition(file), coreosRelease, secrets).map((f) => ({ ...f, location })));
+    findings.push(...configFindings(checkIgnition(file), { release: coreosRelease, secrets, location }));
   }
   if (findings.some(({ severity }) => severity === 'error')) {
     throw new FindingsError("the configs can't be embedded as they are", findings);
   }
   findings.forEach(host.report);
-}
-
-function configFindings(
-  config: Record<string, unknown>,
-  coreosRelease: string,
-  secrets: EmbedInputs['secrets'],
-): Finding[] {
-  const problem = checkSpecVersion(config, coreosRelease);
-  const findings: Finding[] = problem ? [{ severity: 'error', message: problem }] : [];
-  if (secrets === 'ignore') return findings;
-  const severity = secrets === 'fail' ? 'error' : 'warning';
-  for (const { kind, path } of findSecrets(config)) {
-    findings.push({ severity, message: `${kind} at ${path}: whoever has the image can read it` });
-  }
-  return findings;
 }
 
 /** The newest spec for configs of our own that the release understands. */
