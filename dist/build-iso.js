@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-build-iso-DOoeS8Lz.js";await e(t);export{};
+import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-build-iso-BhdDSTe0.js";await e(t);export{};

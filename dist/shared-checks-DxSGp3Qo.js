@@ -1,1 +1,0 @@
-function e(e,t){}function t(e){return[]}function n(e){return!1}export{t as n,n as r,e as t};
