@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { SecretsPolicy } from '../checks/index.ts';
-import { assertSpace, digestImages, fileImage, writeImages } from '../disk/index.ts';
+import { assertSpace, fileImage, writeImages } from '../disk/index.ts';
 import { assertWritable, writeFileAtomic } from '../io/atomic-file.ts';
 import type { Finding } from '../io/errors.ts';
 import { sha256 } from '../io/hash.ts';
@@ -150,11 +150,10 @@ async function write(
     path: join(outputDir, laidOut.fileName),
     verify: (path: string) => verifyImage(path, laidOut),
   }));
-  const written = await writeImages(outputs, { force, signal, progress });
-  const digests = await digestImages(
-    bases.map(({ file }) => fileImage(file)),
-    { signal },
-  );
+  // The bases are hashed on the way, while their bytes are in memory anyway.
+  const hashed = bases.map(({ file }) => ({ image: fileImage(file) }));
+  const written = await writeImages([...outputs, ...hashed], { force, signal, progress });
+  const digests = written.slice(outputs.length).map((base) => base.sha256);
   const records = images.map(({ role, architecture, format, fileName }, i) => {
     const { size = 0, sha256: digest = '' } = written[i] ?? {};
     return { role, architecture, format, path: fileName, size, sha256: digest };

@@ -8,16 +8,17 @@ import { formatSize } from '../io/sizes.ts';
 import { copyImages, type Target } from './copy.ts';
 import type { Image } from './image.ts';
 
-/** An image and the file that it becomes. */
+/** An image and the file that it becomes; without a path it is only hashed. */
 export interface ImageOutput {
   readonly image: Image;
-  readonly path: string;
+  readonly path?: string;
   /** Looks at the complete file before it gets its name; what it throws makes the whole writing fail. */
   readonly verify?: (temporaryPath: string) => Promise<void>;
 }
 
 /** A file that was written. */
 export interface WrittenFile {
+  /** Empty if the image was only hashed. */
   readonly path: string;
   /** In bytes. */
   readonly size: number;
@@ -55,17 +56,23 @@ export async function writeImages(
   const files: AtomicFile[] = [];
   try {
     const targets: Target[] = [];
-    for (const { image, path } of outputs) {
+    const checks: (() => Promise<void>)[] = [];
+    for (const { image, path, verify } of outputs) {
       signal?.throwIfAborted();
+      if (path === undefined) {
+        targets.push({ image });
+        continue;
+      }
       const file = await AtomicFile.create(path, { force, copyOf: await beginning(image, digest) });
       files.push(file);
       await file.handle.truncate(image.size);
       targets.push({ image, handle: file.handle, inPlace: file.isCopy });
+      if (verify) checks.push(() => verify(file.temporaryPath));
     }
     const digests = await copyImages(targets, { digest, signal, progress });
-    for (const [i, { verify }] of outputs.entries()) await verify?.(files[i]?.temporaryPath ?? '');
+    for (const check of checks) await check();
     for (const file of files) await file.commit();
-    return outputs.map(({ image, path }, i) => ({ path, size: image.size, sha256: digests[i] ?? '' }));
+    return outputs.map(({ image, path = '' }, i) => ({ path, size: image.size, sha256: digests[i] ?? '' }));
   } catch (error) {
     throw explainFullDisk(error, outputs);
   } finally {
@@ -78,11 +85,11 @@ export async function digestImages(
   images: readonly Image[],
   options: Pick<WriteOptions, 'signal' | 'progress'> = {},
 ): Promise<readonly string[]> {
-  const { signal, progress = noProgress } = options;
-  return copyImages(
+  const hashed = await writeImages(
     images.map((image) => ({ image })),
-    { digest: true, signal, progress },
+    options,
   );
+  return hashed.map(({ sha256 }) => sha256);
 }
 
 /** How many bytes writing an image takes on the disk at most; zeros take none. */
@@ -147,7 +154,7 @@ async function beginning(image: Image, digest: boolean): Promise<AtomicFileOptio
 export function explainFullDisk(error: unknown, outputs: readonly ImageOutput[]): unknown {
   if (!hasCode(error, 'ENOSPC', 'EDQUOT')) return error;
   const needed = outputs.reduce((sum, { image }) => sum + requiredSpace(image), 0);
-  const names = outputs.map(({ path }) => path).join(', ');
+  const names = outputs.flatMap(({ path }) => path ?? []).join(', ');
   return new Error(
     `the disk is full: writing ${names} takes ${formatSize(needed)}; make room, or write to another disk. Nothing unfinished was kept`,
     { cause: error },

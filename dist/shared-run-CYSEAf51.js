@@ -1,0 +1,1 @@
+export{t as embedIgnition}from"./shared-run-B8uW_Y7U.js";
