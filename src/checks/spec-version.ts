@@ -65,10 +65,10 @@ function parseSpec(version: unknown): Spec | undefined {
 
 function tooNew(spec: Spec, release: string, subject: string): string | undefined {
   const uses = `${subject} uses Ignition spec ${spec.name}`;
-  if (spec.experimental && spec.minor <= newestSpec) {
+  const newest = newestUnderstood(release);
+  if (spec.experimental && spec.minor <= (newest ?? newestSpec)) {
     return `${uses}, which is accepted no more since ${specs[spec.minor]?.spec} is stable: take that, with the stable version of the Butane spec`;
   }
-  const newest = newestUnderstood(release);
   // An experimental spec is understood from the stable one before it on.
   if (newest === undefined || spec.minor <= newest + (spec.experimental ? 1 : 0)) return undefined;
   const understood = newest < 0 ? 'no spec 3.x yet' : `specs up to ${specs[newest]?.spec}`;
