@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { isEmptyConfig } from '../../checks/index.ts';
 import { messageOf, quote } from '../../io/errors.ts';
 import { CONFIG_PATH, NETWORK_FOLDER } from '../embed.ts';
 import type { Features } from '../features.ts';
@@ -208,16 +209,6 @@ function liveConfig(live: IgnitionWrapper, configs: readonly NamedFile[], warnin
   if (only && filled.length === 1 && live.isEmpty) return only.data;
   for (const { data } of filled) live.addConfig(data);
   return live.isEmpty ? undefined : live.toBytes();
-}
-
-/** Whether a config does nothing. */
-function isEmptyConfig(value: unknown, top = true): boolean {
-  if (Array.isArray(value)) return value.length === 0;
-  if (typeof value !== 'object' || value === null) return value === null || value === undefined;
-  return Object.entries(value).every(([key, part]) => {
-    if (top && key === 'ignition') return isEmptyConfig({ ...(part as object), version: null }, false);
-    return isEmptyConfig(part, false);
-  });
 }
 
 function installWarnings(wanted: Customization, facts: InstallerConfigFacts): string[] {
