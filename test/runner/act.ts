@@ -1,0 +1,76 @@
+import { execFile } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { peer } from '../support/peers.ts';
+
+const SUITE = resolve(import.meta.dirname, '../..');
+/** Pinned actions that act can't fetch here, and the folders of their stand-ins. */
+const FOREIGN = {
+  'actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f': 'upload-artifact',
+  'actions/setup-node@6044e13b5dc448c55e2357c09f80417699197238': 'setup-node',
+};
+
+export interface ActRun {
+  readonly code: number;
+  /** One line per message: `[workflow/job] text`, without colours. */
+  readonly log: string;
+}
+
+export interface ActOptions {
+  readonly cwd: string;
+  readonly workflow: string;
+  readonly event: 'push' | 'workflow_dispatch';
+  /** The event's JSON. */
+  readonly payload?: object;
+  readonly job?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly secrets?: Readonly<Record<string, string>>;
+  readonly variables?: Readonly<Record<string, string>>;
+  /** Takes act's caches, artifacts and temporary files. */
+  readonly scratch: string;
+}
+
+/** Runs a workflow on this host, with act's own artifact and cache servers. */
+export async function runAct(options: ActOptions): Promise<ActRun> {
+  const { scratch, payload = {} } = options;
+  await mkdir(join(scratch, 'tmp'), { recursive: true });
+  const eventPath = join(scratch, 'event.json');
+  await writeFile(eventPath, JSON.stringify(payload));
+  const args = [
+    ...[options.event, '-W', options.workflow, '-e', eventPath, '-P', 'ubuntu-latest=-self-hosted', '--pull=false'],
+    ...(options.job ? ['-j', options.job] : []),
+    ...['--local-repository', `k4all/build-iso@v1=${SUITE}`],
+    ...Object.entries(FOREIGN).flatMap(([action, folder]) => {
+      return ['--local-repository', `${action}=${join(import.meta.dirname, folder)}`];
+    }),
+    ...['--artifact-server-addr', '127.0.0.1', '--artifact-server-path', join(scratch, 'artifacts')],
+    ...['--artifact-server-port', String(await freePort())],
+    ...['--cache-server-addr', '127.0.0.1', '--cache-server-path', join(scratch, 'cache')],
+    ...['--action-cache-path', join(scratch, 'actions'), '--action-offline-mode', '--env-file', '/dev/null'],
+    ...pairs('--env', options.env),
+    ...pairs('-s', options.secrets),
+    ...pairs('--var', options.variables),
+  ];
+  const env = { ...process.env, TMPDIR: join(scratch, 'tmp'), NO_COLOR: '1', XDG_CACHE_HOME: join(scratch, 'xdg') };
+  return new Promise((done) => {
+    execFile(peer('act').path, args, { cwd: options.cwd, env, maxBuffer: 64 * 1024 ** 2 }, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === 'number' ? error.code : 128) : 0;
+      done({ code, log: stdout + stderr });
+    });
+  });
+}
+
+function pairs(option: string, values: Readonly<Record<string, string>> = {}): string[] {
+  return Object.entries(values).flatMap(([name, value]) => [option, `${name}=${value}`]);
+}
+
+/** A port that nobody listens on now; act takes no 0 for its artifact server. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
+  const address = server.address();
+  await new Promise((closed) => server.close(closed));
+  if (typeof address !== 'object' || !address) throw new Error('no port');
+  return address.port;
+}

@@ -1,0 +1,178 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { appendFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { GitHubServer } from '../support/github-server.ts';
+import { describeWithPeers } from '../support/peers.ts';
+import { git } from '../support/repository.ts';
+import { type ActOptions, runAct } from './act.ts';
+import { addDocumentedWorkflow, startWorld, type World } from './world.ts';
+
+const SUITE = resolve(import.meta.dirname, '../..');
+const WORKFLOWS = join(SUITE, '.github/workflows');
+const ROLES = ['bootstrap', 'control', 'worker'];
+const SLOW = 300_000;
+
+interface Job {
+  readonly permissions?: object;
+  readonly steps?: readonly { readonly uses?: string }[];
+  readonly 'timeout-minutes'?: number;
+}
+
+describe.each(readdirSync(WORKFLOWS))('%s', (file) => {
+  const text = readFileSync(join(WORKFLOWS, file), 'utf8');
+  const workflow = parse(text) as { permissions: object; concurrency: { group: string }; jobs: Record<string, Job> };
+
+  it('grants nothing at the top, and to each job what it names', () => {
+    expect(workflow.permissions).toEqual({});
+    for (const job of Object.values(workflow.jobs)) expect(job.permissions).toBeDefined();
+  });
+
+  it('has a concurrency group per ref, and a timeout for every job', () => {
+    expect(workflow.concurrency.group).toContain('github.ref');
+    for (const job of Object.values(workflow.jobs)) expect(job['timeout-minutes']).toBeGreaterThan(0);
+  });
+
+  it('pins foreign actions by commit, with the version beside', () => {
+    const uses = [...text.matchAll(/uses: (\S+)(.*)$/gm)].filter(([, action = '']) => !/^(\.\/|k4all\/)/.test(action));
+    for (const [, action, comment] of uses) {
+      expect(action).toMatch(/^actions\/[\w-]+@[0-9a-f]{40}$/);
+      expect(comment).toMatch(/^ # v\d+\.\d+\.\d+$/);
+    }
+  });
+
+  it('keeps the token out of the checkout', () => {
+    const checkouts = text.match(/actions\/checkout@/g) ?? [];
+    expect(text.match(/persist-credentials: false/g) ?? []).toHaveLength(checkouts.length);
+  });
+});
+
+it('calls the suite by its name where other repositories call the workflow', () => {
+  for (const file of ['build-images.yml', 'source-container.yml']) {
+    const text = readFileSync(join(WORKFLOWS, file), 'utf8');
+    expect(text).not.toContain('uses: ./');
+    expect(text).toMatch(/uses: k4all\/build-iso\S*@v1$/m);
+  }
+});
+
+describeWithPeers('workflows, by actionlint', ['actionlint'], () => {
+  it('are sound', () => {
+    const files = readdirSync(WORKFLOWS).map((file) => join(WORKFLOWS, file));
+    expect(() => execFileSync('actionlint', files, { encoding: 'utf8' })).not.toThrow();
+  });
+});
+
+describeWithPeers('workflows, on a runner', ['act', 'git', 'jq'], () => {
+  let folder = '';
+  let world: World;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'k4all-runner-'));
+    world = await startWorld(folder);
+  });
+  afterEach(async () => {
+    await world[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const act = (options: Omit<ActOptions, 'cwd' | 'scratch' | 'secrets' | 'env'>) => {
+    const secrets = { GITHUB_TOKEN: world.github.token };
+    return runAct({ ...options, cwd: world.checkout, env: world.env, secrets, scratch: join(folder, 'act') });
+  };
+  const push = (ref: string) => ({ ref, repository: { full_name: 'k4all/demo' } });
+  const images = (version: string) =>
+    ROLES.flatMap((role) => [
+      `k4all-${role}-${version}-aarch64.iso`,
+      ...['iso', 'qcow2', 'vdi'].map((format) => `k4all-${role}-${version}-x86_64.${format}`),
+    ]).sort();
+  const assetsOf = (id: number) => {
+    const release = world.github.releases.find((one) => one.id === id);
+    return [...(release?.assets ?? [])].map((asset) => asset.name).sort();
+  };
+
+  it('release on a tag: every role on two architectures in one release', { timeout: SLOW }, async () => {
+    const workflow = await addDocumentedWorkflow(world, 'release');
+    git(world.checkout, 'tag', 'v1.2.3');
+    const run = await act({ workflow, event: 'push', payload: push('refs/tags/v1.2.3') });
+    expect(run.code, run.log).toBe(0);
+    expect(world.github.releases).toHaveLength(1);
+    const [release] = world.github.releases;
+    expect(release).toMatchObject({ tag: 'v1.2.3', draft: false, prerelease: false, makeLatest: 'true' });
+    expect(assetsOf(release?.id ?? 0)).toEqual(['SHA256SUMS', ...images('v1.2.3')]);
+    expect(world.github.violations).toEqual([]);
+    // Every job leaves its summary, and the log of no job shows the token.
+    expect(run.log).toContain('Summary - ### Release [v1.2.3]');
+    expect(run.log).not.toContain(world.github.token);
+  });
+
+  it('release on a tag, run again: the same release, unchanged', { timeout: 2 * SLOW }, async () => {
+    const workflow = await addDocumentedWorkflow(world, 'release');
+    git(world.checkout, 'tag', 'v2.0.0-beta.1');
+    const options = { workflow, event: 'push', payload: push('refs/tags/v2.0.0-beta.1') } as const;
+    expect((await act(options)).code).toBe(0);
+    const again = await act(options);
+    expect(again.code, again.log).toBe(0);
+    expect(world.github.releases).toHaveLength(1);
+    expect(world.github.releases[0]).toMatchObject({ tag: 'v2.0.0-beta.1', draft: false, prerelease: true });
+  });
+
+  it('a mistake in the sources: told with its place, and no release', { timeout: SLOW }, async () => {
+    await appendFile(join(world.checkout, 'k8s-base.bu'), 'nonsense: true\n');
+    const workflow = await addDocumentedWorkflow(world, 'release');
+    git(world.checkout, 'tag', 'v1.2.3');
+    const run = await act({ workflow, event: 'push', payload: push('refs/tags/v1.2.3') });
+    expect(run.code).not.toBe(0);
+    expect(run.log).toMatch(/file=k8s-base\.bu,line=\d+/);
+    expect(world.github.releases).toEqual([]);
+  });
+
+  it('by hand: the images of the chosen roles and formats as artifacts', { timeout: SLOW }, async () => {
+    const workflow = await addDocumentedWorkflow(world, 'build');
+    const inputs = { roles: 'control,worker', formats: 'iso', stream: 'stable', 'disk-size': '2G' };
+    const given = { ...inputs, 'boot-test': 'false', release: 'false' };
+    const payload = { ...push('refs/heads/main'), inputs: given };
+    const run = await act({ workflow, event: 'workflow_dispatch', payload });
+    expect(run.code, run.log).toBe(0);
+    const uploaded = join(folder, 'uploaded');
+    expect((await readdir(uploaded)).sort()).toEqual(['images-control-x86_64', 'images-worker-x86_64']);
+    const files = await readdir(join(uploaded, 'images-worker-x86_64'));
+    expect(files.sort()).toEqual([
+      'SHA256SUMS',
+      'build-info.json',
+      expect.stringMatching(/^k4all-worker-0\.0\.0-draft\.main\.g[0-9a-f]+-x86_64\.iso$/),
+    ]);
+    expect(world.github.releases).toEqual([]);
+  });
+
+  it('source container: the tracked files under the tags of the version', { timeout: SLOW }, async () => {
+    const workflow = await addDocumentedWorkflow(world, 'container');
+    git(world.checkout, 'tag', 'v1.2.3');
+    const variables = { SOURCE_CONTAINER: `oci:${join(folder, 'container')}` };
+    const run = await act({ workflow, event: 'push', payload: push('refs/tags/v1.2.3'), variables });
+    expect(run.code, run.log).toBe(0);
+    const index = JSON.parse(await readFile(join(folder, 'container/index.json'), 'utf8'));
+    const tags = index.manifests.flatMap((entry: { annotations: object }) => Object.values(entry.annotations));
+    expect(tags.sort()).toEqual(['latest', 'v1.2.3']);
+  });
+});
+
+describeWithPeers('every action by uses: ./', ['act', 'git', 'jq', 'qemu-system-x86_64'], () => {
+  it('works as a step, on what the one before has made', { timeout: SLOW }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'k4all-runner-'));
+    try {
+      await using github = await GitHubServer.start();
+      const scratch = join(folder, 'act');
+      const env = { GITHUB_API_URL: github.apiUrl };
+      const workflow = '.github/workflows/ci.yml';
+      const run = await runAct({ cwd: SUITE, workflow, event: 'push', job: 'actions', env, scratch });
+      expect(run.code, run.log).toBe(0);
+      expect(run.log).toContain('boot-test-disk.img-disk-bios');
+      expect(run.log).toContain('Job succeeded');
+      expect(github.releases).toEqual([]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
