@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-extract-iso-VR_HGG-D.js";await e(t);export{};
+import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-extract-iso-hgOZJGpg.js";await e(t);export{};

@@ -74,7 +74,8 @@ export async function bootImages(images: readonly ImageRecord[], outputDir: stri
       timeout: 300,
       memory: 2048,
       accelerator: 'auto',
-      'output-dir': logs,
+      // The formats of an image have the same stem, and so the same log name.
+      'output-dir': join(logs, format),
     } as const;
     await host.group(`Boot ${path}`, () => command.run(inputs, host));
   }

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-embed-ignition-C4CiLWg8.js";

@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,_ as openLiveIso}from"./shared-iso-e9tpwDfF.js";import"./shared-run-B8uW_Y7U.js";

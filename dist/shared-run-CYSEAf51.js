@@ -1,1 +1,0 @@
-export{t as embedIgnition}from"./shared-run-B8uW_Y7U.js";
