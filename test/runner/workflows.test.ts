@@ -63,6 +63,16 @@ describeWithPeers('workflows, by actionlint', ['actionlint'], () => {
     const files = readdirSync(WORKFLOWS).map((file) => join(WORKFLOWS, file));
     expect(() => execFileSync('actionlint', files, { encoding: 'utf8' })).not.toThrow();
   });
+
+  it('are sound in the docs too', () => {
+    const page = readFileSync(join(SUITE, 'docs/workflows.md'), 'utf8');
+    const blocks = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
+    expect(blocks).toHaveLength(3);
+    for (const input of blocks) {
+      expect(() => execFileSync('actionlint', ['-'], { input, encoding: 'utf8' })).not.toThrow();
+      expect(parse(input)).toMatchObject({ permissions: {} });
+    }
+  });
 });
 
 describeWithPeers('workflows, on a runner', ['act', 'git', 'jq'], () => {
