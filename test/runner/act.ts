@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { peer } from '../support/peers.ts';
@@ -40,7 +40,7 @@ export async function runAct(options: ActOptions): Promise<ActRun> {
   const args = [
     ...[options.event, '-W', options.workflow, '-e', eventPath, '-P', 'ubuntu-latest=-self-hosted', '--pull=false'],
     ...(options.job ? ['-j', options.job] : []),
-    ...['--local-repository', `k4all/build-iso@v1=${SUITE}`],
+    ...['--local-repository', `k4all/build-iso@v1=${await shippedSuite(scratch)}`],
     ...Object.entries(FOREIGN).flatMap(([action, folder]) => {
       return ['--local-repository', `${action}=${join(import.meta.dirname, folder)}`];
     }),
@@ -59,6 +59,15 @@ export async function runAct(options: ActOptions): Promise<ActRun> {
       done({ code, log: stdout + stderr });
     });
   });
+}
+
+/** What a tag of the suite holds for its users; act copies the whole folder into memory, so it has no `node_modules`. */
+async function shippedSuite(scratch: string): Promise<string> {
+  const suite = join(scratch, 'suite');
+  for (const part of ['action.yml', 'actions', 'dist', '.github']) {
+    await cp(join(SUITE, part), join(suite, part), { recursive: true });
+  }
+  return suite;
 }
 
 function pairs(option: string, values: Readonly<Record<string, string>> = {}): string[] {
