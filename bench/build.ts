@@ -1,8 +1,7 @@
 /** The whole build, three roles in three formats, beside the native tools as k4all uses them. */
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeDemoBase } from '../scripts/demo-base.ts';
 import { ROLES, writeK4allTree } from '../test/support/k4all-tree.ts';
+import { baseIso } from './bases.ts';
 import { type Argv, type Bench, benchFolder, dist } from './harness.ts';
 import type { BenchOptions } from './run.ts';
 
@@ -36,17 +35,6 @@ export async function bench({ size }: BenchOptions): Promise<Bench[]> {
       }),
     },
   ];
-}
-
-/** A hybrid ISO of about `size` bytes with incompressible contents, made once. */
-export async function baseIso(size: number): Promise<string> {
-  const path = join(benchFolder(), `k4all-bench-base-${size}.iso`);
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) await writeDemoBase(path, { rootfsSize: size });
-  return path;
 }
 
 function ours(base: string, workspace: string, folder: string, roles: readonly string[], formats?: string): Argv {

@@ -1,18 +1,14 @@
-/**
- * A hybrid ISO with incompressible contents to QCOW2 and VDI with 60 GiB, beside qemu-img as k4all runs it.
- */
-import { randomFillSync } from 'node:crypto';
-import { access, mkdir, open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { formatSize, MiB } from '../src/io/sizes.ts';
-import { type Argv, type Bench, benchFolder } from './harness.ts';
+import { formatSize } from '../src/io/sizes.ts';
+import { baseIso } from './bases.ts';
+import type { Argv, Bench } from './harness.ts';
 
 const cli = resolve(import.meta.dirname, '../dist/cli.js');
 const DISK_SIZE = '60G';
 
 /** The benches for an ISO of `size` bytes. */
 export async function bench({ size }: { readonly size: number }): Promise<Bench[]> {
-  const iso = await makeIso(size);
+  const iso = await baseIso(size);
   return [
     {
       title: `ISO of ${formatSize(size)} to QCOW2 and VDI with 60 GiB, with their SHA-256`,
@@ -54,28 +50,4 @@ function digest(folder: string): Argv {
 
 function copy(iso: string, name: string): Argv {
   return ['cp', iso, name];
-}
-
-/** A file that is an ISO with a boot record as far as this work looks at it, and noise. */
-async function makeIso(size: number): Promise<string> {
-  const folder = join(benchFolder(), 'k4all-bench-bases');
-  await mkdir(folder, { recursive: true });
-  const path = join(folder, `noise-${size}.iso`);
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (exists) return path;
-  await using file = await open(path, 'wx');
-  const bytes = Buffer.alloc(MiB);
-  for (let written = 0; written < size; written += bytes.length) {
-    randomFillSync(bytes);
-    if (written === 0) {
-      bytes.write('\x01CD001', 32768, 'latin1');
-      bytes.writeUInt8(0x17, 446 + 4);
-      bytes.writeUInt16BE(0x55aa, 510);
-    }
-    await file.write(bytes, 0, Math.min(bytes.length, size - written));
-  }
-  return path;
 }

@@ -1,9 +1,9 @@
 /** Embedding a live config and two kernel arguments, beside coreos-installer. */
-import { access, copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
-import { writeDemoBase } from '../scripts/demo-base.ts';
 import { formatSize, MiB } from '../src/io/sizes.ts';
+import { baseIso } from './bases.ts';
 import { type Argv, type Bench, benchFolder } from './harness.ts';
 
 const cli = resolve(import.meta.dirname, '../dist/cli.js');
@@ -23,8 +23,8 @@ const ARGUMENTS = ['coreos.liveiso.fromram', 'console=ttyS0,115200n8'];
 export async function bench({ size }: { readonly size: number }): Promise<Bench[]> {
   const folder = join(benchFolder(), 'k4all-bench-bases');
   await mkdir(folder, { recursive: true });
-  const base = await makeBase(folder, size);
-  const small = await makeBase(folder, MiB);
+  const base = await baseIso(size);
+  const small = await baseIso(MiB);
   const config = join(folder, 'live.ign');
   await writeFile(config, CONFIG);
   const writer = await bundleWriter(folder);
@@ -40,16 +40,6 @@ async function bundleWriter(folder: string): Promise<string> {
   await bundle.write({ dir: folder, format: 'esm', minify: true, entryFileNames: 'writer.mjs' });
   await copyFile(resolve(import.meta.dirname, '../dist/codecs.wasm.br'), join(folder, 'codecs.wasm.br'));
   return join(folder, 'writer.mjs');
-}
-
-async function makeBase(folder: string, size: number): Promise<string> {
-  const path = join(folder, `demo-${size}.iso`);
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) await writeDemoBase(path, { rootfsSize: size });
-  return path;
 }
 
 function ours(iso: string, config: string, output: readonly string[] = []): Argv {
