@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-inspect-iso-Ni7s36wF.js";await e(t);export{};
+import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-inspect-iso-BNY8PZSv.js";await e(t);export{};

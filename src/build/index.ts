@@ -2,4 +2,4 @@
 export type { ImageRecord } from './build-info.ts';
 export { ARCHITECTURES, type Architecture, FORMATS, SAFE_NAME } from './definition.ts';
 export type { CoreosSource, Overrides } from './load.ts';
-export { type BuildLog, type BuildRequest, type BuildResult, build, CHECKSUMS } from './pipeline.ts';
+export { BUILD_INFO, type BuildLog, type BuildRequest, type BuildResult, build, CHECKSUMS } from './pipeline.ts';

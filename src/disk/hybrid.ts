@@ -1,5 +1,5 @@
 import { quote } from '../io/errors.ts';
-import { ExtentCursor, type Image, readExtents, SECTOR_SIZE } from './image.ts';
+import { type Image, imageReader, SECTOR_SIZE } from './image.ts';
 
 /** Where the first volume descriptor has its identifier (ECMA-119, 8.1). */
 const VOLUME_IDENTIFIER = 16 * 2048 + 1;
@@ -34,11 +34,7 @@ export async function assertBootableAsDisk(image: Image, name: string): Promise<
 }
 
 /** Bytes of an image; fewer at its end. */
-async function readAt(image: Image, offset: number, length: number): Promise<Buffer> {
-  const cursor = new ExtentCursor(image);
-  cursor.skip(Math.min(offset, image.size));
-  const pieces = [...cursor.take(length)];
-  const buffer = Buffer.alloc(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  await readExtents(pieces, buffer);
-  return buffer;
+function readAt(image: Image, offset: number, length: number): Promise<Buffer> {
+  const start = Math.min(offset, image.size);
+  return imageReader(image, 'the image').read(start, Math.min(length, image.size - start));
 }

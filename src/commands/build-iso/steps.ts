@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Architecture, CoreosSource, ImageRecord } from '../../build/index.ts';
+import { type Architecture, BUILD_INFO, type CoreosSource, type ImageRecord } from '../../build/index.ts';
 import type { Host } from '../../host/host.ts';
 import { UsageError } from '../../io/errors.ts';
 import { type Classification, classify, parseVersion, prereleaseOf } from '../../release/index.ts';
@@ -110,7 +110,7 @@ export async function publishBuild(
   host: Host,
 ): Promise<void> {
   const { command } = await import('../create-release.ts');
-  const files = [...images.map(({ path }) => path), 'build-info.json'].map((name) => resolve(outputDir, name));
+  const files = [...images.map(({ path }) => path), BUILD_INFO].map((name) => resolve(outputDir, name));
   const { url } = await command.run(
     {
       phase: 'all',

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-inspect-iso-Ni7s36wF.js";
