@@ -1,5 +1,5 @@
 import { copyFile, link, mkdir, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { ImageCache } from '../coreos/index.ts';
 import type { Host } from '../host/host.ts';
@@ -26,8 +26,8 @@ export async function runnerImageCache(
     host.debug('the runner offers no cache');
     return undefined;
   }
-  // An entry is found again only under the same path, so that must not depend on the output folder or the job.
-  const folder = join(homedir(), '.cache', 'k4all', 'images');
+  // An entry is found again only under the same path, so it must not depend on the output folder.
+  const folder = join(host.env.RUNNER_TEMP ?? tmpdir(), 'k4all-image-cache');
   const attempt = async <T>(what: string, fallback: T, work: () => Promise<T>): Promise<T> => {
     try {
       return await work();

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-fetch-coreos-2Om9bPtv.js";
