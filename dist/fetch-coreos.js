@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-fetch-coreos-2Om9bPtv.js";await e(t);export{};
+import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-fetch-coreos-ChhrO1-3.js";await e(t);export{};

@@ -7,13 +7,16 @@ import { build } from './build.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
+/** What `dist/` may weigh without its WebAssembly, in bytes: every job of every user downloads it. */
+const DIST_LIMIT = 3_000_000;
+
 function run(title: string, argv: readonly string[]): boolean {
   console.log(`check: ${title}`);
   const [program = '', ...args] = argv;
   return spawnSync(program, args, { cwd: root, stdio: 'inherit' }).status === 0;
 }
 
-/** Bundles into a temporary folder and compares with the committed files byte for byte. */
+/** Bundles into a temporary folder, compares with the committed files byte for byte, and weighs them. */
 async function distIsFresh(): Promise<boolean> {
   console.log('check: dist');
   const folder = await mkdtemp(join(tmpdir(), 'k4all-dist-'));
@@ -24,7 +27,9 @@ async function distIsFresh(): Promise<boolean> {
       (name) => !committed.get(name)?.equals(expected.get(name) ?? Buffer.alloc(0)),
     );
     for (const name of stale) console.error(`dist/${name} isn't what the sources give (run \`npm run build\`)`);
-    return stale.length === 0;
+    const size = [...expected.values()].reduce((sum, { length }) => sum + length, 0);
+    if (size > DIST_LIMIT) console.error(`dist/ has ${size} bytes without its WebAssembly; the limit is ${DIST_LIMIT}`);
+    return stale.length === 0 && size <= DIST_LIMIT;
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-classify-version-0Y0wFje3.js";

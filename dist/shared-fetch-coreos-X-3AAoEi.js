@@ -1,0 +1,1 @@
+export{t as command}from"./shared-fetch-coreos-ChhrO1-3.js";
