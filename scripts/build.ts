@@ -1,5 +1,6 @@
 /**
- * Bundles `dist/`: one entry per command for the actions, `cli.js`, and the chunks that they share.
+ * Bundles `dist/`: one entry per command for the actions, `cli.js`, the program of its threads, and the chunks that
+ * they share.
  *
  *     node scripts/build.ts [output folder]
  */
@@ -31,7 +32,10 @@ function entrySource(name: string): string {
 export async function build(outputFolder: string): Promise<void> {
   const names = ['cli', ...Object.keys(commands)];
   const bundle = await rolldown({
-    input: Object.fromEntries(names.map((name) => [name, entryPrefix + name])),
+    input: {
+      ...Object.fromEntries(names.map((name) => [name, entryPrefix + name])),
+      thread: join(root, 'src/thread.ts'),
+    },
     cwd: root,
     platform: 'node',
     transform: { target: 'node22.12' },

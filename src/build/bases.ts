@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { digestImages, fileImage, type SurveyedImage, surveyAndDigest, type WriteOptions } from '../disk/index.ts';
 import { FileReader } from '../io/reader.ts';
 import { type LiveIso, openLiveIso } from '../iso/index.ts';
 import type { Architecture, Format } from './definition.ts';
@@ -32,6 +33,28 @@ export async function openBase(path: string, architecture: Architecture): Promis
     await file[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** What a base holds. */
+export interface BaseContents {
+  /** Lower-case hex. */
+  readonly sha256: string;
+  /** Undefined where no disk image is to be made of it. */
+  readonly disk: SurveyedImage | undefined;
+}
+
+/** Reads a base once, for these images, in this thread: while Butane runs there may be only one core to spare. */
+export async function readBase(
+  { file }: Base,
+  images: readonly { readonly format: Format }[],
+  options: Pick<WriteOptions, 'signal' | 'progress'>,
+): Promise<BaseContents> {
+  if (images.some(({ format }) => format !== 'iso')) {
+    const { image, sha256 } = await surveyAndDigest(file, options);
+    return { sha256, disk: image };
+  }
+  const [sha256 = ''] = await digestImages([fileImage(file)], options);
+  return { sha256, disk: undefined };
 }
 
 const DEFAULT_FORMATS: readonly Format[] = ['iso', 'qcow2', 'vdi'];

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Butane, startButane, VirtualTree } from '../ignition/index.ts';
 import { type Finding, FindingsError, quote } from '../io/errors.ts';
+import { runInThread } from '../io/threads.ts';
 import type { InputFile } from './build-info.ts';
 import type { CompilePlan, CompileStep } from './plan.ts';
 
@@ -26,18 +27,26 @@ interface Result {
   readonly ignition: Uint8Array;
 }
 
+export interface CompileInput {
+  readonly plan: CompilePlan;
+  /** Absolute path. */
+  readonly workspace: string;
+  /** Globs relative to the workspace. */
+  readonly executable: readonly string[];
+}
+
+/** `compileRoles` in a thread, so that others can work meanwhile; its memory is given back when it is done. */
+export async function compileInThread(input: CompileInput, signal: AbortSignal): Promise<Compilation> {
+  return (await runInThread({ work: 'butane', input }, { signal })) as Compilation;
+}
+
 /**
  * Compiles the configs of all roles in memory; the workspace stays as it is. Butane runs strict and pretty, as k4all's
  * builds do.
  *
- * @param options.workspace absolute path
- * @param options.executable globs relative to the workspace
  * @throws FindingsError with what Butane reports about all roles
  */
-export async function compileRoles(
-  plan: CompilePlan,
-  options: { workspace: string; executable: readonly string[] },
-): Promise<Compilation> {
+export async function compileRoles({ plan, ...options }: CompileInput): Promise<Compilation> {
   await assertButaneFiles(plan, options.workspace);
   const butane = await startButane();
   const compiler = new Compiler(butane, options);

@@ -12,11 +12,10 @@ import {
 } from '../disk/index.ts';
 import { quote } from '../io/errors.ts';
 import type { Patch } from '../io/patch.ts';
-import type { Progress } from '../io/progress.ts';
 import { FileReader } from '../io/reader.ts';
 import { formatSize } from '../io/sizes.ts';
 import { type AreaUsage, CONFIG_PATH, embed, verify } from '../iso/index.ts';
-import type { Base } from './bases.ts';
+import type { Base, BaseContents } from './bases.ts';
 import { isEmpty } from './checks.ts';
 import type { RoleConfig } from './compile.ts';
 import type { PlannedImage } from './plan.ts';
@@ -54,32 +53,28 @@ export async function roleIsos(
 }
 
 /**
- * Lays the formats over the ISOs. A base is read once to find its zeros, if a disk image is asked for.
+ * Lays the formats over the ISOs.
  *
  * @param options.diskSize virtual size of the disk images in bytes
+ * @param options.contents of the bases
  * @throws Error if the disk is smaller than a base
  */
 export async function layOutImages(
   planned: readonly PlannedImage[],
   isos: readonly RoleIso[],
-  options: { diskSize: number; signal: AbortSignal; progress: Progress },
+  options: { diskSize: number; contents: ReadonlyMap<Base, BaseContents>; signal: AbortSignal },
 ): Promise<LaidOutImage[]> {
-  const { diskSize, signal, progress } = options;
-  const surveys = new Map<Base, SurveyedImage>();
+  const { diskSize, contents, signal } = options;
   const images: LaidOutImage[] = [];
   for (const iso of isos) {
-    const wanted = planned.filter(
-      ({ role, architecture }) => role === iso.role && architecture === iso.base.architecture,
-    );
-    const plain = fileImage(iso.base.file);
-    const patched = patchImage(plain, iso.patches);
-    if (wanted.some(({ format }) => format !== 'iso')) {
-      assertDiskSize(diskSize, iso.base);
-      if (!surveys.has(iso.base)) surveys.set(iso.base, await surveyImage(plain, { signal, progress }));
-    }
-    const known = surveys.get(iso.base);
+    const patched = patchImage(fileImage(iso.base.file), iso.patches);
+    const known = contents.get(iso.base)?.disk;
+    if (known) assertDiskSize(diskSize, iso.base);
     const disk = known && growImage(await surveyImage(patched, { known, signal }), diskSize);
-    for (const plan of wanted) images.push({ ...plan, iso, image: formatImage(plan, patched, disk) });
+    for (const plan of planned) {
+      if (plan.role !== iso.role || plan.architecture !== iso.base.architecture) continue;
+      images.push({ ...plan, iso, image: formatImage(plan, patched, disk) });
+    }
   }
   return images;
 }

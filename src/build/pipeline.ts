@@ -1,16 +1,17 @@
 import { join } from 'node:path';
 import type { SecretsPolicy } from '../checks/index.ts';
-import { assertSpace, fileImage, writeImages } from '../disk/index.ts';
+import { assertSpace, writeImages } from '../disk/index.ts';
 import { assertWritable, writeFileAtomic } from '../io/atomic-file.ts';
 import type { Finding } from '../io/errors.ts';
 import { sha256 } from '../io/hash.ts';
 import type { Progress } from '../io/progress.ts';
 import { parseSize } from '../io/sizes.ts';
+import { together } from '../io/threads.ts';
 import { areaMeter } from '../iso/index.ts';
-import { type Base, formatsOf, openBase } from './bases.ts';
+import { type Base, type BaseContents, formatsOf, openBase, readBase } from './bases.ts';
 import { type BaseRecord, type BuildRecord, buildInfo, checksumsText, type ImageRecord } from './build-info.ts';
 import { checkConfigs, isEmpty } from './checks.ts';
-import { type Compilation, compileRoles } from './compile.ts';
+import { type Compilation, compileInThread } from './compile.ts';
 import type { Architecture, Definition } from './definition.ts';
 import { type LaidOutImage, layOutImages, type RoleIso, roleIsos, verifyImage } from './images.ts';
 import { type CoreosSource, coreosSource, type LoadedDefinition, loadDefinition, type Overrides } from './load.ts';
@@ -24,6 +25,8 @@ export interface BuildRequest {
   readonly definition?: string | undefined;
   readonly overrides: Overrides;
   readonly version: string;
+  /** Whether `baseIso` only names files that are there. */
+  readonly basesAtHand: boolean;
   /** Provides the live ISO of an architecture. */
   readonly baseIso: (architecture: Architecture, coreos: CoreosSource) => Promise<string>;
   readonly outputDir: string;
@@ -60,17 +63,23 @@ export const BUILD_INFO = 'build-info.json';
  */
 export async function build(request: BuildRequest, log: BuildLog): Promise<BuildResult> {
   const loaded = await loadDefinition(request.workspace, request.definition, request.overrides);
-  const compilation = await log.group('Compile the Butane files', () => compile(loaded, request, log));
+  // A mistake in a Butane file is told before anything is fetched; bases that are at hand are read while Butane runs.
+  const early = request.basesAtHand ? undefined : await compile(loaded, request, log, log.signal);
   await using bases = await openBases(loaded, request, log);
-  const images = await plan(loaded.definition, compilation, bases.list, request, log);
-  const { records, digests } = await log.group('Write the images', () => write(images, bases.list, request, log));
+  const planned = await planOutputs(loaded.definition, bases.list, request, log);
+  const [compilation, contents] = await together(log.signal, (signal) => [
+    early ? Promise.resolve(early) : compile(loaded, request, log, signal),
+    readBases(bases.list, planned, log, signal),
+  ]);
+  const images = await layOut(loaded.definition, compilation, planned, contents, request, log);
+  const records = await log.group('Write the images', () => write(images, request, log));
   const record: BuildRecord = {
     name: loaded.definition.name,
     version: request.version,
     butaneVersion: compilation.butaneVersion,
     diskSize: parseSize(loaded.definition['disk-size']),
     kernelArguments: loaded.definition.live['kernel-arguments'].append,
-    bases: bases.list.map((base, i) => baseRecord(base, digests[i] ?? '')),
+    bases: bases.list.map((base) => baseRecord(base, contents.get(base)?.sha256 ?? '')),
     inputs: compilation.inputs,
     roles: compilation.roles.map(({ role, live }) => ({ role, 'live-ignition-sha256': sha256(live) })),
     images: records,
@@ -84,30 +93,29 @@ export async function build(request: BuildRequest, log: BuildLog): Promise<Build
 
 async function compile(
   { definition, folder }: LoadedDefinition,
-  request: BuildRequest,
+  { workspace }: BuildRequest,
   log: BuildLog,
+  signal: AbortSignal,
 ): Promise<Compilation> {
   const executable = definition.executable.map((glob) => (folder === '.' ? glob : `${folder}/${glob}`));
-  const compilation = await compileRoles(planCompilation(definition, folder), {
-    workspace: request.workspace,
-    executable,
+  const plan = planCompilation(definition, folder);
+  return log.group('Compile the Butane files', async () => {
+    const compilation = await compileInThread({ plan, workspace, executable }, signal);
+    compilation.findings.forEach(log.report);
+    for (const { role, live } of compilation.roles) log.info(`${role}: ${live.length} bytes of Ignition`);
+    return compilation;
   });
-  compilation.findings.forEach(log.report);
-  for (const { role, live } of compilation.roles) log.info(`${role}: ${live.length} bytes of Ignition`);
-  return compilation;
 }
 
-/** Checks all that can be checked before writing, and shows the plan. */
-async function plan(
+/** Names the outputs, and checks that they may be written. */
+async function planOutputs(
   definition: Definition,
-  compilation: Compilation,
   bases: readonly Base[],
-  request: BuildRequest,
+  { version, outputDir, force }: BuildRequest,
   log: BuildLog,
-): Promise<LaidOutImage[]> {
-  const { outputDir, force } = request;
+): Promise<PlannedImage[]> {
   const formats = new Map(bases.map((base) => [base.architecture, formatsOf(base, definition.formats, log.warning)]));
-  const planned = planImages(definition, request.version, (architecture) => formats.get(architecture) ?? []);
+  const planned = planImages(definition, version, (architecture) => formats.get(architecture) ?? []);
   const names = [...planned.map(({ fileName }) => fileName), CHECKSUMS, BUILD_INFO];
   for (const path of names.map((name) => join(outputDir, name))) {
     if (bases.some(({ file }) => file.path === path)) {
@@ -115,15 +123,45 @@ async function plan(
     }
     await assertWritable(path, force);
   }
-  for (const message of checkConfigs(compilation.roles, bases, request.secrets)) log.warning(message);
-  for (const config of compilation.roles.filter(isEmpty)) {
+  return planned;
+}
+
+async function readBases(
+  bases: readonly Base[],
+  planned: readonly PlannedImage[],
+  log: BuildLog,
+  signal: AbortSignal,
+): Promise<Map<Base, BaseContents>> {
+  using progress = log.progress(
+    'read the base image',
+    bases.reduce((sum, { file }) => sum + file.size, 0),
+  );
+  const contents = new Map<Base, BaseContents>();
+  for (const base of bases) {
+    const formats = planned.filter(({ architecture }) => architecture === base.architecture);
+    contents.set(base, await readBase(base, formats, { signal, progress }));
+  }
+  return contents;
+}
+
+/** Checks all that can be checked before writing, and shows the plan. */
+async function layOut(
+  definition: Definition,
+  { roles }: Compilation,
+  planned: readonly PlannedImage[],
+  contents: ReadonlyMap<Base, BaseContents>,
+  { outputDir, secrets, force }: BuildRequest,
+  log: BuildLog,
+): Promise<LaidOutImage[]> {
+  const bases = [...contents.keys()];
+  for (const message of checkConfigs(roles, bases, secrets)) log.warning(message);
+  for (const config of roles.filter(isEmpty)) {
     log.warning(`role ${config.role}: the live config is empty and is not embedded`);
   }
   const kernelArguments = definition.live['kernel-arguments'].append;
-  const isos = await roleIsos(compilation.roles, bases, { kernelArguments, force });
-  using progress = log.progress('read the base image');
+  const isos = await roleIsos(roles, bases, { kernelArguments, force });
   const diskSize = parseSize(definition['disk-size']);
-  const images = await layOutImages(planned, isos, { diskSize, signal: log.signal, progress });
+  const images = await layOutImages(planned, isos, { diskSize, contents, signal: log.signal });
   await assertSpace(
     outputDir,
     images.map(({ image }) => image),
@@ -139,26 +177,20 @@ function showPlan(planned: readonly PlannedImage[], isos: readonly RoleIso[], lo
 
 async function write(
   images: readonly LaidOutImage[],
-  bases: readonly Base[],
   { outputDir, force }: BuildRequest,
-  log: BuildLog,
-): Promise<{ records: ImageRecord[]; digests: readonly string[] }> {
-  using progress = log.progress('write', undefined);
-  const { signal } = log;
+  { signal, progress: show }: BuildLog,
+): Promise<ImageRecord[]> {
+  using progress = show('write');
   const outputs = images.map((laidOut) => ({
     image: laidOut.image,
     path: join(outputDir, laidOut.fileName),
     verify: (path: string) => verifyImage(path, laidOut),
   }));
-  // The bases are hashed on the way, while their bytes are in memory anyway.
-  const hashed = bases.map(({ file }) => ({ image: fileImage(file) }));
-  const written = await writeImages([...outputs, ...hashed], { force, signal, progress });
-  const digests = written.slice(outputs.length).map((base) => base.sha256);
-  const records = images.map(({ role, architecture, format, fileName }, i) => {
+  const written = await writeImages(outputs, { force, signal, progress });
+  return images.map(({ role, architecture, format, fileName }, i) => {
     const { size = 0, sha256: digest = '' } = written[i] ?? {};
     return { role, architecture, format, path: fileName, size, sha256: digest };
   });
-  return { records, digests };
 }
 
 /** Opens the base of every architecture; they are closed together. */

@@ -113,6 +113,7 @@ export const command = defineCommand({
         definition: values.definition === undefined ? undefined : resolve(host.cwd, values.definition),
         overrides: overridesOf(values),
         version: version.version,
+        basesAtHand: given.size > 0,
         baseIso: async (architecture, coreos) => {
           const path = given.get(architecture) ?? given.get('any');
           return path === undefined ? fetchBase(architecture, coreos, host) : resolve(host.cwd, path);

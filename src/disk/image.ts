@@ -5,18 +5,18 @@ import { type Reader, readInto } from '../io/reader.ts';
  * A piece of an image: bytes in memory, a range of a file (or of anything else that can be read at random), or zeros.
  * `length` is in bytes and never 0.
  */
-export type Extent =
+export type Extent<Source = Reader> =
   | { readonly kind: 'bytes'; readonly length: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'range'; readonly length: number; readonly source: Reader; readonly offset: number }
+  | { readonly kind: 'range'; readonly length: number; readonly source: Source; readonly offset: number }
   | { readonly kind: 'zeros'; readonly length: number };
 
 /**
  * A virtual image: a length in bytes and the extents that fill it, in order and without gaps. Nothing is copied until
  * it is written, hashed or read. The readers behind it must stay open as long as it is used.
  */
-export interface Image {
+export interface Image<Source = Reader> {
   readonly size: number;
-  readonly extents: readonly Extent[];
+  readonly extents: readonly Extent<Source>[];
 }
 
 /** Virtual disks consist of sectors of this many bytes. */

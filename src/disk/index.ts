@@ -14,7 +14,7 @@ export {
 export { type ImageFormat, openImage } from './open.ts';
 export { writeCompressedQcow2 } from './qcow2-compress.ts';
 export { qcow2Image } from './qcow2-layout.ts';
-export { type SurveyedImage, surveyImage } from './survey.ts';
+export { type SurveyedImage, surveyAndDigest, surveyImage } from './survey.ts';
 export { vdiImage } from './vdi-layout.ts';
 export {
   assertSpace,

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
+import { availableParallelism } from 'node:os';
 import { noProgress, type Progress } from '../io/progress.ts';
-import type { Reader } from '../io/reader.ts';
-import { KiB, MiB } from '../io/sizes.ts';
-import { type Extent, ExtentCursor, ExtentList, type Image, readExtents } from './image.ts';
-
-/** Zeros are found, and contents summed up, in clusters of this size: QCOW2's. */
-const CLUSTER_SIZE = 64 * KiB;
-/** What is read at once, and remembered together. */
-const WINDOW_SIZE = MiB;
-const CLUSTERS_PER_WINDOW = WINDOW_SIZE / CLUSTER_SIZE;
-const READS_AT_ONCE = 3;
-const ZERO_CLUSTER = Buffer.alloc(CLUSTER_SIZE);
+import { type FileReader, openFileReader, type Reader } from '../io/reader.ts';
+import { WORTH_A_THREAD } from '../io/threads.ts';
+import {
+  CLUSTER_SIZE,
+  CLUSTERS_PER_WINDOW,
+  type ClusterSums,
+  piecesByWindow,
+  sumWindows,
+  WINDOW_SIZE,
+} from './cluster-sums.ts';
+import { type Extent, ExtentCursor, ExtentList, fileImage, type Image } from './image.ts';
+import { forThread, performAll, withPauses } from './tasks.ts';
 
 /**
  * An image whose contents are known well enough to lay a format over it: clusters of zeros are zero extents, and
@@ -20,57 +21,87 @@ const ZERO_CLUSTER = Buffer.alloc(CLUSTER_SIZE);
 export interface SurveyedImage extends Image {
   /** Lower-case hex. */
   readonly identity: string;
-  /** What was learnt about each window that isn't all zero, by its index. */
+  /** What was learnt about each window that isn't all zero, by its index; ascending. */
   readonly windows: ReadonlyMap<number, Window>;
 }
 
 interface Window {
-  /** CRC-32 of each cluster, 0 where it is zero. */
   readonly sums: Uint32Array;
   /** Where the whole window lies in one piece, if it does. */
   readonly origin: { readonly source: Reader; readonly offset: number; readonly length: number } | undefined;
 }
 
+interface SurveyOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: Progress;
+}
+
 /**
- * Reads an image once to find its zeros and its identity; that is several times as fast as a SHA-256. Of a variant of an
- * image that was surveyed before, only what differs is read.
+ * Reads an image once, on all cores, to find its zeros and its identity; that is several times as fast as a SHA-256. Of a
+ * variant of an image that was surveyed before, only what differs is read.
  *
  * @param options.known a survey of the image without the patches
  */
 export async function surveyImage(
   image: Image,
-  options: { known?: SurveyedImage; signal?: AbortSignal | undefined; progress?: Progress } = {},
+  options: SurveyOptions & { known?: SurveyedImage } = {},
 ): Promise<SurveyedImage> {
   const { known, signal, progress = noProgress } = options;
+  const origins = new Map<number, Window['origin']>();
   const windows = new Map<number, Window>();
-  const pending = piecesByWindow(image);
-  async function work(): Promise<void> {
-    const buffer = Buffer.allocUnsafeSlow(WINDOW_SIZE);
-    for (const { index, pieces } of pending) {
-      signal?.throwIfAborted();
-      const origin = originOf(pieces);
-      const before = known?.windows.get(index);
-      const window = before && sameOrigin(before.origin, origin) ? before : await readWindow(pieces, origin, buffer);
-      if (window.sums.some((sum) => sum !== 0)) windows.set(index, window);
-      progress.advance(lengthOf(pieces));
-    }
+  for (const { window, pieces } of piecesByWindow(image)) {
+    const origin = originOf(pieces);
+    origins.set(window, origin);
+    const before = known?.windows.get(window);
+    if (before && sameOrigin(before.origin, origin)) windows.set(window, before);
   }
-  await Promise.all(Array.from({ length: READS_AT_ONCE }, work));
-  return { ...withoutZeros(image, windows), identity: identityOf(windows), windows };
+  const unknown = [...origins.keys()].filter((window) => !windows.has(window));
+  for (const { window, sums } of await sumUp(image, unknown, { signal, progress })) {
+    windows.set(window, { sums, origin: origins.get(window) });
+  }
+  return surveyed(image, windows);
 }
 
-/** The windows that hold anything but zero extents, with what fills them. */
-function* piecesByWindow(image: Image): Generator<{ index: number; pieces: Extent[] }> {
-  const cursor = new ExtentCursor(image);
-  while (cursor.position < image.size) {
-    const index = cursor.position / WINDOW_SIZE;
-    const zeroWindows = Math.floor(cursor.zerosAhead / WINDOW_SIZE);
-    if (zeroWindows > 0) cursor.next(zeroWindows * WINDOW_SIZE);
-    else {
-      const pieces = [...cursor.take(WINDOW_SIZE)];
-      if (pieces.some(({ kind }) => kind !== 'zeros')) yield { index, pieces };
-    }
-  }
+/**
+ * Surveys a file and makes its SHA-256 while its bytes are at hand, in this thread only: for a time when others are busy.
+ */
+export async function surveyAndDigest(
+  file: FileReader,
+  { signal, progress = noProgress }: SurveyOptions = {},
+): Promise<{ image: SurveyedImage; sha256: string }> {
+  const image = fileImage(file);
+  const here = fileImage(openFileReader(file.openFile));
+  const hash = createHash('sha256');
+  const origins = new Map([...piecesByWindow(image)].map(({ window, pieces }) => [window, originOf(pieces)]));
+  const sums = await withPauses({ signal, advance: (bytes: number) => progress.advance(bytes) }, (advance) =>
+    sumWindows(here, [...origins.keys()], advance, (bytes) => hash.update(bytes)),
+  );
+  const windows = new Map(sums.map(({ window, sums }) => [window, { sums, origin: origins.get(window) }]));
+  return { image: surveyed(image, windows), sha256: hash.digest('hex') };
+}
+
+async function sumUp(
+  image: Image,
+  windows: readonly number[],
+  { signal, progress }: { signal: AbortSignal | undefined; progress: Progress },
+): Promise<readonly ClusterSums[]> {
+  const cloned = windows.length * WINDOW_SIZE < WORTH_A_THREAD ? undefined : forThread(image);
+  const options = { signal, advance: (bytes: number) => progress.advance(bytes) };
+  if (!cloned) return withPauses(options, (advance) => sumWindows(image, windows, advance));
+  const each = Math.ceil(windows.length / availableParallelism());
+  const tasks = Array.from({ length: Math.ceil(windows.length / each) }, (_, i) => ({
+    kind: 'survey' as const,
+    image: cloned,
+    windows: windows.slice(i * each, (i + 1) * each),
+  }));
+  return (await performAll(tasks, options)).flat();
+}
+
+/** @param windows in any order; those that are all zero are dropped */
+function surveyed(image: Image, windows: ReadonlyMap<number, Window>): SurveyedImage {
+  const filled = [...windows].filter(([, { sums }]) => sums.some((sum) => sum !== 0));
+  const inOrder = new Map(filled.sort(([a], [b]) => a - b));
+  return { ...withoutZeros(image, inOrder), identity: identityOf(inOrder), windows: inOrder };
 }
 
 function originOf([piece, ...others]: readonly Extent[]): Window['origin'] {
@@ -81,28 +112,10 @@ function sameOrigin(a: Window['origin'], b: Window['origin']): boolean {
   return a !== undefined && a.source === b?.source && a.offset === b.offset && a.length === b.length;
 }
 
-function lengthOf(pieces: readonly Extent[]): number {
-  return pieces.reduce((sum, { length }) => sum + length, 0);
-}
-
-/** Sums up a window; what follows a shorter one counts as zeros, so that growing the image changes nothing. */
-async function readWindow(pieces: readonly Extent[], origin: Window['origin'], buffer: Buffer): Promise<Window> {
-  const length = lengthOf(pieces);
-  await readExtents(pieces, buffer.subarray(0, length));
-  buffer.fill(0, length);
-  const sums = new Uint32Array(CLUSTERS_PER_WINDOW);
-  for (let i = 0; i < sums.length; i++) {
-    const cluster = buffer.subarray(i * CLUSTER_SIZE, (i + 1) * CLUSTER_SIZE);
-    // 0 is kept for zeros; a CRC that happens to be 0 becomes 1.
-    if (!ZERO_CLUSTER.equals(cluster)) sums[i] = crc32(cluster) || 1;
-  }
-  return { sums, origin };
-}
-
-function withoutZeros(image: Image, windows: ReadonlyMap<number, Window>): Image {
+function withoutZeros(image: Image, windows: SurveyedImage['windows']): Image {
   const cursor = new ExtentCursor(image);
   const list = new ExtentList();
-  for (const [index, { sums }] of inOrder(windows)) {
+  for (const [index, { sums }] of windows) {
     list.padTo(index * WINDOW_SIZE);
     cursor.skip(index * WINDOW_SIZE - cursor.position);
     for (const sum of sums) {
@@ -117,10 +130,10 @@ function withoutZeros(image: Image, windows: ReadonlyMap<number, Window>): Image
   return list.image();
 }
 
-function identityOf(windows: ReadonlyMap<number, Window>): string {
+function identityOf(windows: SurveyedImage['windows']): string {
   const hash = createHash('sha256');
   const record = Buffer.alloc(8 + 4 * CLUSTERS_PER_WINDOW);
-  for (const [index, { sums }] of inOrder(windows)) {
+  for (const [index, { sums }] of windows) {
     record.writeDoubleLE(index);
     sums.forEach((sum, i) => {
       record.writeUInt32LE(sum, 8 + 4 * i);
@@ -128,8 +141,4 @@ function identityOf(windows: ReadonlyMap<number, Window>): string {
     hash.update(record);
   }
   return hash.digest('hex');
-}
-
-function inOrder(windows: ReadonlyMap<number, Window>): [number, Window][] {
-  return [...windows].sort(([a], [b]) => a - b);
 }

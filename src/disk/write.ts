@@ -63,10 +63,10 @@ export async function writeImages(
         targets.push({ image });
         continue;
       }
-      const file = await AtomicFile.create(path, { force, copyOf: await beginning(image, digest) });
+      const file = await AtomicFile.create(path, { force, copyOf: await beginning(image) });
       files.push(file);
       await file.handle.truncate(image.size);
-      targets.push({ image, handle: file.handle, inPlace: file.isCopy });
+      targets.push({ image, handle: file.handle, holdsSource: file.isCopy });
       if (verify) checks.push(() => verify(file.temporaryPath));
     }
     const digests = await copyImages(targets, { digest, signal, progress });
@@ -138,16 +138,13 @@ function wholeFileBehind({ extents }: Image): FileReader | undefined {
   return source instanceof FileReader && source.size <= position ? source : undefined;
 }
 
-/**
- * The file that an output begins as a copy of: a clone that shares its blocks where the file system can, and without a
- * digest, which would read everything anyway, a copy made by the kernel.
- */
-async function beginning(image: Image, digest: boolean): Promise<AtomicFileOptions['copyOf']> {
+/** The file that an output begins as a clone of, which shares its blocks, where the file system can do that. */
+async function beginning(image: Image): Promise<AtomicFileOptions['copyOf']> {
   const source = wholeFileBehind(image);
   if (!source) return undefined;
   const [now, opened] = await Promise.all([stat(source.path).catch(() => undefined), source.handle.stat()]);
   if (now?.ino !== opened.ino || now.dev !== opened.dev) return undefined;
-  return { path: source.path, flags: digest ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE };
+  return { path: source.path, flags: constants.COPYFILE_FICLONE_FORCE };
 }
 
 /** An error as it is, or a sentence where the disk is full. */

@@ -8,3 +8,30 @@ export interface Progress {
 
 /** For callers that don't care. */
 export const noProgress: Progress = { total: () => {}, advance: () => {} };
+
+/** So many bytes are told at once. */
+const STEP = 8 * 1024 * 1024;
+
+/**
+ * Sums up many small advances.
+ *
+ * @param tell is called every 8 MiB, and with the rest at the end; what it returns is returned
+ */
+export function inSteps<T>(tell: (bytes: number) => T): {
+  readonly advance: (bytes: number) => T | undefined;
+  readonly finish: () => T;
+} {
+  let untold = 0;
+  const flush = () => {
+    const bytes = untold;
+    untold = 0;
+    return tell(bytes);
+  };
+  return {
+    advance: (bytes) => {
+      untold += bytes;
+      return untold < STEP ? undefined : flush();
+    },
+    finish: flush,
+  };
+}

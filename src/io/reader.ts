@@ -1,3 +1,4 @@
+import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode } from './errors.ts';
 
@@ -56,6 +57,11 @@ export class FileReader implements Reader, AsyncDisposable {
     return new FileReader(name, path, stat.size, handle);
   }
 
+  /** For `openFileReader` in another thread. */
+  get openFile(): OpenFile {
+    return { name: this.name, size: this.size, fd: this.handle.fd };
+  }
+
   async read(offset: number, length: number): Promise<Buffer> {
     checkRange(this, offset, length);
     const buffer = Buffer.allocUnsafe(length);
@@ -69,7 +75,7 @@ export class FileReader implements Reader, AsyncDisposable {
     let done = 0;
     while (done < length) {
       const { bytesRead } = await this.handle.read(buffer, done, length - done, offset + done);
-      if (bytesRead === 0) throw new Error(`${this.name} became shorter while it was read`);
+      if (bytesRead === 0) throw becameShorter(this);
       done += bytesRead;
     }
   }
@@ -77,6 +83,42 @@ export class FileReader implements Reader, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.handle.close();
   }
+}
+
+/** What another thread needs of a `FileReader`, which must stay open meanwhile. */
+export interface OpenFile {
+  readonly name: string;
+  readonly size: number;
+  readonly fd: number;
+}
+
+/** Reads a file that another thread has opened. Reads are synchronous: whoever has a thread of their own only waits. */
+export function openFileReader({ name, size, fd }: OpenFile): Reader {
+  const readInto = (buffer: Uint8Array, offset: number) => {
+    for (let done = 0; done < buffer.length; ) {
+      const bytesRead = readSync(fd, buffer, done, buffer.length - done, offset + done);
+      if (bytesRead === 0) throw becameShorter({ name });
+      done += bytesRead;
+    }
+  };
+  return {
+    name,
+    size,
+    async read(offset, length) {
+      checkRange(this, offset, length);
+      const buffer = Buffer.allocUnsafe(length);
+      readInto(buffer, offset);
+      return buffer;
+    },
+    async readInto(buffer, offset) {
+      checkRange(this, offset, buffer.length);
+      readInto(buffer, offset);
+    },
+  };
+}
+
+function becameShorter({ name }: { name: string }): Error {
+  return new Error(`${name} became shorter while it was read`);
 }
 
 /** A reader over bytes in memory. */
@@ -105,7 +147,7 @@ export function slice(reader: Reader, offset: number, length: number, name = rea
   };
 }
 
-function checkRange(reader: Reader, offset: number, length: number): void {
+function checkRange(reader: Pick<Reader, 'name' | 'size'>, offset: number, length: number): void {
   const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
   if (!valid || offset + length > reader.size) {
     throw new Error(

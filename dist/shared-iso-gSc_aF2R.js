@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,_ as openLiveIso}from"./shared-iso-gohxI8yP.js";import"./shared-run-C4ZC858C.js";

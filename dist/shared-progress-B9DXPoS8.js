@@ -1,0 +1,1 @@
+const e={total:()=>{},advance:()=>{}};function t(e){let t=0,n=()=>{let n=t;return t=0,e(n)};return{advance:e=>(t+=e,t<8388608?void 0:n()),finish:n}}export{e as n,t};

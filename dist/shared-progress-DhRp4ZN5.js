@@ -1,1 +1,0 @@
-const e={total:()=>{},advance:()=>{}};export{e as t};

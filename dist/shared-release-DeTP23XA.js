@@ -1,1 +1,0 @@
-export{n as checkedOutRef,r as classify}from"./shared-release-D4dJns5R.js";import"./shared-coreos-releases-CFl-FFOY.js";

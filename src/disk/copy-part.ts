@@ -1,0 +1,146 @@
+import { createHash, type Hash } from 'node:crypto';
+import { writeSync } from 'node:fs';
+import { type Reader, readInto } from '../io/reader.ts';
+import { KiB, MiB } from '../io/sizes.ts';
+import type { Image } from './image.ts';
+import { type Step, schedule } from './schedule.ts';
+import type { Advance } from './tasks.ts';
+
+/** What is read at once: it stays in the cache of its core until it is hashed and written. */
+const CHUNK_SIZE = 256 * KiB;
+/**
+ * What one call writes at most. Linux copies larger pieces into large folios past the cache, which makes the same
+ * bytes several times as slow (seen with 6.18 and ext4).
+ */
+const WRITE_SIZE = 128 * KiB;
+/** Zeros are only hashed; this much in one step. */
+const ZERO_PIECE = 16 * MiB;
+const ZEROS = Buffer.alloc(CHUNK_SIZE);
+
+/** What is to be done for one image: hash it, write it, or both. */
+export interface Output<Source = Reader> {
+  /** Names the output among those of all parts. */
+  readonly index: number;
+  readonly image: Image<Source>;
+  /** The open file that it is written to, zero unless it holds the source. */
+  readonly file: { readonly fd: number; readonly holdsSource: boolean } | undefined;
+  readonly digest: DigestStart | undefined;
+}
+
+/** How the SHA-256 of an output begins: with the state that output `from` of the same part has after `start` bytes, or at 0. */
+export interface DigestStart {
+  readonly from: number | undefined;
+  readonly start: number;
+}
+
+/** Outputs that one thread works on together. */
+export type Part<Source = Reader> = readonly Output<Source>[];
+
+/** The SHA-256, in lower-case hex, of the output with this index. */
+export type Digest = readonly [index: number, sha256: string];
+
+/**
+ * Writes and hashes images in one pass over what is behind them, reading each chunk once.
+ *
+ * @param advance is told the bytes that were hashed, or written if nothing is hashed
+ */
+export async function copyPart(part: Part, advance: Advance): Promise<Digest[]> {
+  const chunks = new ChunkReader();
+  const digests = new Map<number, OutputDigest>();
+  for (const { index, digest } of part) if (digest) digests.set(index, new OutputDigest(part, index, digest, digests));
+  const images = part.map(({ image }) => image);
+  for (const step of schedule(images, CHUNK_SIZE, ZERO_PIECE)) {
+    const { piece, position } = step;
+    const output = part[step.output];
+    const file = fileFor(output, step);
+    const digest = digests.get(output?.index ?? -1);
+    if (piece.kind === 'zeros') digest?.zeros(position, piece.length);
+    else if (file !== undefined || digest) {
+      const bytes = piece.kind === 'bytes' ? piece.bytes : await chunks.read(piece.source, piece.offset, piece.length);
+      digest?.add(position, bytes);
+      if (file !== undefined) writeFully(file, bytes, position);
+    }
+    if (digest || (file !== undefined && digests.size === 0)) await advance(piece.length);
+  }
+  return [...digests].map(([index, digest]) => [index, digest.result()]);
+}
+
+/** The descriptor to write a step to, unless its bytes are in place. */
+function fileFor(output: Output | undefined, { piece, position }: Step): number | undefined {
+  if (!output?.file || piece.kind === 'zeros') return undefined;
+  const inPlace = output.file.holdsSource && piece.kind === 'range' && piece.offset === position;
+  return inPlace ? undefined : output.file.fd;
+}
+
+function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, Math.min(WRITE_SIZE, bytes.length - done), position + done);
+  }
+}
+
+/** The last chunk of each source. */
+class ChunkReader {
+  readonly #chunks = new Map<Reader, { index: number; readonly buffer: Buffer }>();
+
+  /** A range that crosses no multiple of the chunk size; valid until the next call. */
+  async read(source: Reader, offset: number, length: number): Promise<Uint8Array> {
+    const index = Math.floor(offset / CHUNK_SIZE);
+    const start = index * CHUNK_SIZE;
+    let chunk = this.#chunks.get(source);
+    if (!chunk) {
+      chunk = { index: -1, buffer: Buffer.allocUnsafeSlow(CHUNK_SIZE) };
+      this.#chunks.set(source, chunk);
+    }
+    if (chunk.index !== index) {
+      chunk.index = -1;
+      await readInto(source, chunk.buffer.subarray(0, Math.min(CHUNK_SIZE, source.size - start)), start);
+      chunk.index = index;
+    }
+    return chunk.buffer.subarray(offset - start, offset - start + length);
+  }
+}
+
+/** The SHA-256 of an output; others may go on from a state on its way. */
+class OutputDigest {
+  #hash: Hash = createHash('sha256');
+  readonly #start: number;
+  readonly #others: ReadonlyMap<number, OutputDigest>;
+  /** The outputs that go on from here, and after how many bytes, ascending. */
+  readonly #forks: readonly { readonly index: number; readonly at: number }[];
+
+  constructor(part: Part, own: number, { start }: DigestStart, others: ReadonlyMap<number, OutputDigest>) {
+    this.#start = start;
+    this.#others = others;
+    this.#forks = part
+      .flatMap(({ index, digest }) => (digest?.from === own ? [{ index, at: digest.start }] : []))
+      .sort((a, b) => a.at - b.at);
+  }
+
+  add(position: number, bytes: Uint8Array): void {
+    this.#walk(position, bytes.length, (from, to) => this.#hash.update(bytes.subarray(from, to)));
+  }
+
+  zeros(position: number, length: number): void {
+    this.#walk(position, length, (from, to) => {
+      for (let left = to - from; left > 0; left -= ZEROS.length) this.#hash.update(ZEROS.subarray(0, left));
+    });
+  }
+
+  result(): string {
+    return this.#hash.digest('hex');
+  }
+
+  /** Calls `update` for what is to be hashed of a piece, and hands the state on where others need it. */
+  #walk(position: number, length: number, update: (from: number, to: number) => void): void {
+    // What lies before `start` is hashed by the image that this one shares it with.
+    let done = Math.max(0, Math.min(length, this.#start - position));
+    for (const { index, at } of this.#forks) {
+      if (at <= position || at > position + length) continue;
+      if (at > position + done) update(done, at - position);
+      done = at - position;
+      const other = this.#others.get(index);
+      if (other) other.#hash = this.#hash.copy();
+    }
+    if (done < length) update(done, length);
+  }
+}

@@ -1,0 +1,82 @@
+import { existsSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { type Finding, FindingsError } from './errors.ts';
+
+/** Threads are started for at least so many bytes; less is done before they run. */
+export const WORTH_A_THREAD = 4 * 1024 * 1024;
+
+/** What a thread is started with: the name of its work, and what that takes; see `src/thread.ts`. */
+export interface ThreadTask {
+  readonly work: string;
+  readonly input: unknown;
+}
+
+/** What a thread says: bytes that are done, and once the result or what went wrong. */
+export type ThreadMessage =
+  | { readonly advance: number }
+  | { readonly result: unknown }
+  | { readonly message: string; readonly code: unknown; readonly findings: readonly Finding[] | undefined };
+
+export interface ThreadOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly advance?: (bytes: number) => void;
+}
+
+/**
+ * Does work in a thread of its own, which is over when this settles. Whatever goes in and out is cloned.
+ *
+ * @throws what the work throws: a `FindingsError`, or an Error with the same message and code
+ */
+export async function runInThread(task: ThreadTask, { signal, advance }: ThreadOptions): Promise<unknown> {
+  signal?.throwIfAborted();
+  const worker = new Worker(threadProgram(), { workerData: task, name: `k4all-${task.work}` });
+  const end = Promise.withResolvers<unknown>();
+  const abort = () => end.reject(signal?.reason);
+  signal?.addEventListener('abort', abort);
+  worker.on('message', (message: ThreadMessage) => {
+    if ('advance' in message) advance?.(message.advance);
+    else if ('result' in message) end.resolve(message.result);
+    else end.reject(errorOf(message));
+  });
+  worker.on('error', end.reject);
+  worker.on('exit', (code) => end.reject(new Error(`the thread "${task.work}" ended early (exit code ${code})`)));
+  try {
+    return await end.promise;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    await worker.terminate();
+  }
+}
+
+/**
+ * Does several things at the same time. When one fails, or `signal` is aborted, the others are told to stop; nothing
+ * runs any more when this settles, so that files can be closed.
+ *
+ * @throws the error of the first that failed
+ */
+export async function together<Results extends readonly unknown[]>(
+  signal: AbortSignal | undefined,
+  start: (signal: AbortSignal) => { readonly [I in keyof Results]: Promise<Results[I]> },
+): Promise<Results> {
+  const stop = new AbortController();
+  const running = start(signal ? AbortSignal.any([signal, stop.signal]) : stop.signal);
+  try {
+    return (await Promise.all(running)) as unknown as Results;
+  } finally {
+    stop.abort();
+    await Promise.allSettled(running);
+  }
+}
+
+/** The bundle has the program of the threads beside its chunks, the sources have it in the folder above. */
+function threadProgram(): URL {
+  const candidates = ['./thread.js', '../thread.ts'].map((name) => new URL(name, import.meta.url));
+  const found = candidates.find((url) => existsSync(url));
+  if (found) return found;
+  throw new Error(`${candidates[0]?.pathname} is missing: it is part of dist/`);
+}
+
+function errorOf({ message, code, findings }: Extract<ThreadMessage, { message: string }>): Error {
+  if (findings) return new FindingsError(message, findings);
+  return Object.assign(new Error(message), code === undefined ? {} : { code });
+}
