@@ -7,7 +7,7 @@
  *                                             skipped where the Go of the manifest isn't installed
  */
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
@@ -28,9 +28,20 @@ interface Manifest {
   readonly sha256: string;
 }
 
-function go(args: readonly string[], environment: Record<string, string> = {}): string {
+/**
+ * A line of a dependency that is replaced while building: `Escape` formats each byte of a file through Go's `fmt`, which
+ * takes a quarter of all the time. The result is the same.
+ */
+const patch = {
+  module: 'github.com/vincent-petithory/dataurl',
+  file: 'rfc2396.go',
+  line: 'fmt.Fprintf(buf, "%%%02X", b)',
+  replacement: `buf.WriteByte('%'); buf.WriteByte("0123456789ABCDEF"[b>>4]); buf.WriteByte("0123456789ABCDEF"[b&15])`,
+};
+
+function go(args: readonly string[], environment: Record<string, string> = {}, cwd = module): string {
   const env = { ...process.env, GOFLAGS: '-mod=readonly', GOTOOLCHAIN: 'local', ...environment };
-  return execFileSync('go', args, { cwd: module, env, encoding: 'utf8' }).trim();
+  return execFileSync('go', args, { cwd, env, encoding: 'utf8' }).trim();
 }
 
 function goVersion(): string | undefined {
@@ -44,13 +55,31 @@ function goVersion(): string | undefined {
 async function compile(): Promise<Buffer> {
   const folder = await mkdtemp(join(tmpdir(), 'butane-wasm-'));
   try {
-    const output = join(folder, 'butane.wasm');
+    await cp(module, folder, { recursive: true });
+    await patchDependency(folder);
     const flags = ['-trimpath', '-buildvcs=false', '-ldflags', '-s -w -buildid='];
-    go(['build', ...flags, '-o', output, '.'], { GOOS: 'js', GOARCH: 'wasm', GOWASM: '', CGO_ENABLED: '0' });
-    return await readFile(output);
+    const environment = { GOOS: 'js', GOARCH: 'wasm', GOWASM: '', CGO_ENABLED: '0' };
+    go(['build', ...flags, '-o', 'butane.wasm', '.'], environment, folder);
+    return await readFile(join(folder, 'butane.wasm'));
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** Puts a patched copy of the dependency into a copy of our module. */
+async function patchDependency(folder: string): Promise<void> {
+  const original = go(['list', '-m', '-f', '{{.Dir}}', patch.module]);
+  const copy = join(folder, 'patched');
+  await mkdir(copy);
+  for (const file of await readdir(original)) {
+    if (!file.endsWith('.go') || file.endsWith('_test.go')) continue;
+    await writeFile(join(copy, file), await readFile(join(original, file)));
+  }
+  const parts = (await readFile(join(copy, patch.file), 'utf8')).split(patch.line);
+  if (parts.length !== 2) throw new Error(`${patch.module} has ${parts.length - 1} times the line ${patch.line}`);
+  await writeFile(join(copy, patch.file), parts.join(patch.replacement));
+  await writeFile(join(copy, 'go.mod'), `module ${patch.module}\n`);
+  await appendFile(join(folder, 'go.mod'), `\nreplace ${patch.module} => ./patched\n`);
 }
 
 function manifestOf(wasm: Buffer): Manifest {

@@ -38,6 +38,21 @@ export function compressSmallest(bytes: Uint8Array, options: { readonly among?: 
   return smallest ?? { bytes, compression: 'none' };
 }
 
+/**
+ * An archive as `xz -9` stores it, like the CoreOS tools do, if that fits; else the smallest form, however long it takes.
+ *
+ * @param limit in bytes; the result may still be larger
+ */
+export function compressToFit(
+  bytes: Uint8Array,
+  limit: number,
+  options: { readonly among?: readonly Packing[] } = {},
+): Packed {
+  const [{ preset, lc, pb }] = XZ_OPTIONS;
+  const packed = new Codecs().xz(bytes, preset, lc, pb);
+  return packed && packed.length <= limit ? { bytes: packed, compression: 'xz' } : compressSmallest(bytes, options);
+}
+
 function pack(codecs: Codecs, compression: Packing, bytes: Uint8Array): Uint8Array[] {
   const present = (results: readonly (Buffer | undefined)[]) => results.filter((result) => result !== undefined);
   switch (compression) {

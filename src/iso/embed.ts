@@ -49,7 +49,8 @@ export function embed(iso: LiveIso, embedding: Embedding): { patches: Patch[]; a
     );
   }
   checkUnpackedSize(embedding.files);
-  const archive = embedding.files.size > 0 ? packInitrd(embedding.files, { zstd: unpacksZstd(iso) }) : new Uint8Array();
+  const limits = { limit: iso.ignitionArea.size, zstd: unpacksZstd(iso) };
+  const archive = embedding.files.size > 0 ? packInitrd(embedding.files, limits) : new Uint8Array();
   const area = { size: iso.ignitionArea.size, used: archive.length, heaviest: heaviestFiles(embedding.files) };
   if (area.used > area.size) throw tooLarge(iso, area);
   const bytes = Buffer.alloc(area.size);

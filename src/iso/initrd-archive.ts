@@ -1,4 +1,4 @@
-import { type ArchiveMember, compressSmallest, type Packing, writeArchive } from '../archive/index.ts';
+import { type ArchiveMember, compressToFit, type Packing, writeArchive } from '../archive/index.ts';
 
 const DIRECTORY_MODE = 0o040755;
 const FILE_MODE = 0o100600;
@@ -12,11 +12,16 @@ export interface WeighedFile {
 
 /**
  * Packs files the way coreos-installer lays them out: sorted by path, mode 0600, each folder (0755) before what it
- * holds because the kernel makes none by itself; compressed in the smallest form that the kernel accepts.
+ * holds because the kernel makes none by itself; compressed as it does, or if that doesn't fit, in the smallest form
+ * that the kernel accepts.
  *
+ * @param options.limit what it has to fit into, in bytes; the result may still be larger
  * @param options.zstd whether the kernel is known to unpack zstd, as Fedora's does since Linux 5.9
  */
-export function packInitrd(files: ReadonlyMap<string, Uint8Array>, options: { readonly zstd: boolean }): Uint8Array {
+export function packInitrd(
+  files: ReadonlyMap<string, Uint8Array>,
+  options: { readonly limit: number; readonly zstd: boolean },
+): Uint8Array {
   const members: ArchiveMember[] = [];
   const folders = new Set<string>();
   const paths = [...files.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -31,7 +36,7 @@ export function packInitrd(files: ReadonlyMap<string, Uint8Array>, options: { re
     members.push({ path, mode: FILE_MODE, data: files.get(path) ?? new Uint8Array() });
   }
   const among: Packing[] = ['none', 'gzip', 'xz', ...(options.zstd ? (['zstd'] as const) : [])];
-  return compressSmallest(writeArchive(members), { among }).bytes;
+  return compressToFit(writeArchive(members), options.limit, { among }).bytes;
 }
 
 /** How many files an error or a meter names. */

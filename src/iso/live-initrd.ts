@@ -103,7 +103,7 @@ export async function appendToInitrd(
   const kept = pristine ? reader.size : await customizationStart(reader);
   if (files.size === 0) return { kept, appendix: new Uint8Array() };
   // An initramfs doesn't tell its kernel's version, so what every kernel unpacks has to do.
-  const archive = packInitrd(files, { zstd: false });
+  const archive = packInitrd(files, { limit: Number.POSITIVE_INFINITY, zstd: false });
   // An archive that isn't compressed has to begin at a multiple of four (Linux, init/initramfs.c).
   const padding = archive[0] === RAW_ARCHIVE ? (4 - (kept % 4)) % 4 : 0;
   return { kept, appendix: Buffer.concat([Buffer.alloc(padding), archive]) };

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type Compression,
   compressSmallest,
+  compressToFit,
   decompress,
   decompressStream,
   decompressXz,
@@ -39,6 +40,17 @@ function cut(bytes: Buffer, size: number): Buffer[] {
     bytes.subarray(index * size, (index + 1) * size),
   );
 }
+
+describe('compressToFit', () => {
+  it('takes xz -9 where it fits, and what is smaller where it does not', () => {
+    const first = compressToFit(text, text.length);
+    expect(first.compression).toBe('xz');
+    const smallest = compressSmallest(text);
+    expect(smallest.bytes.length).toBeLessThan(first.bytes.length);
+    expect(compressToFit(text, first.bytes.length - 1)).toEqual(smallest);
+    expect(compressToFit(text, 1, { among: ['none'] })).toEqual({ bytes: text, compression: 'none' });
+  });
+});
 
 describe('compressSmallest', () => {
   it('takes the smallest of the four', () => {

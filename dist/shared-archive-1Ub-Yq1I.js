@@ -1,1 +1,0 @@
-export{c as decompressStream}from"./shared-archive-ICUGAeW1.js";

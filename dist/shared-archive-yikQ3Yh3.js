@@ -1,0 +1,1 @@
+export{l as decompressStream}from"./shared-archive-CgkFprTi.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-fetch-coreos-ChhrO1-3.js";

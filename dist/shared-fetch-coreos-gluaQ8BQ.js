@@ -1,0 +1,1 @@
+export{t as command}from"./shared-fetch-coreos-B19_3bNb.js";

@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,_ as openLiveIso}from"./shared-iso-S0XXAWbN.js";import"./shared-run-BfDkQzKk.js";

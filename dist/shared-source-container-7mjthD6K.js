@@ -1,0 +1,1 @@
+export{t as command}from"./shared-source-container-CKpr_zaU.js";
