@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-generate-ignition-TszTx8sg.js";await e(t);export{};
+import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-generate-ignition-k4vdXYwU.js";await e(t);export{};

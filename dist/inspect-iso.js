@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-inspect-iso-D1ISuqXw.js";await e(t);export{};
+import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-inspect-iso-BFk_hREI.js";await e(t);export{};

@@ -5,6 +5,9 @@ import { type Finding, FindingsError } from './errors.ts';
 /** Threads are started for at least so many bytes; less is done before they run. */
 export const WORTH_A_THREAD = 4 * 1024 * 1024;
 
+/** Less garbage is kept than Node would, which is several megabytes for each thread. */
+const resourceLimits = { maxYoungGenerationSizeMb: 2 };
+
 /** What a thread is started with: the name of its work, and what that takes; see `src/thread.ts`. */
 export interface ThreadTask {
   readonly work: string;
@@ -29,7 +32,7 @@ export interface ThreadOptions {
  */
 export async function runInThread(task: ThreadTask, { signal, advance }: ThreadOptions): Promise<unknown> {
   signal?.throwIfAborted();
-  const worker = new Worker(threadProgram(), { workerData: task, name: `k4all-${task.work}` });
+  const worker = new Worker(threadProgram(), { workerData: task, name: `k4all-${task.work}`, resourceLimits });
   const end = Promise.withResolvers<unknown>();
   const abort = () => end.reject(signal?.reason);
   signal?.addEventListener('abort', abort);

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-convert-image-CCLUKKk7.js";

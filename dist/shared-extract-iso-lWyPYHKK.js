@@ -1,1 +1,0 @@
-export{t as command}from"./shared-extract-iso-B4MSmDf-.js";

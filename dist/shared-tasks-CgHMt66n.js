@@ -1,1 +1,0 @@
-export{n as perform}from"./shared-tasks-BKyf9O0w.js";
