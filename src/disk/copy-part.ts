@@ -22,9 +22,16 @@ export interface Output<Source = Reader> {
   /** Names the output among those of all parts. */
   readonly index: number;
   readonly image: Image<Source>;
-  /** The open file that it is written to, zero unless it holds the source. */
-  readonly file: { readonly fd: number; readonly holdsSource: boolean } | undefined;
+  /** The open file that it is written to, zero unless it holds the source, and what is written of the image. */
+  readonly file: (WriteRange & { readonly fd: number; readonly holdsSource: boolean }) | undefined;
   readonly digest: DigestStart | undefined;
+}
+
+/** Positions in an image. */
+export interface WriteRange {
+  readonly from: number;
+  /** Exclusive. */
+  readonly to: number;
 }
 
 /** How the SHA-256 of an output begins: with the state that output `from` of the same part has after `start` bytes, or at 0. */
@@ -46,30 +53,39 @@ export type Digest = readonly [index: number, sha256: string];
  */
 export async function copyPart(part: Part, advance: Advance): Promise<Digest[]> {
   const chunks = new ChunkReader();
-  const digests = new Map<number, OutputDigest>();
-  for (const { index, digest } of part) if (digest) digests.set(index, new OutputDigest(part, index, digest, digests));
+  const digests = digestsOf(part);
   const images = part.map(({ image }) => image);
   for (const step of schedule(images, CHUNK_SIZE, ZERO_PIECE)) {
     const { piece, position } = step;
     const output = part[step.output];
-    const file = fileFor(output, step);
     const digest = digests.get(output?.index ?? -1);
+    const write = writeFor(output, step);
     if (piece.kind === 'zeros') digest?.zeros(position, piece.length);
-    else if (file !== undefined || digest) {
+    else if (write || digest) {
       const bytes = piece.kind === 'bytes' ? piece.bytes : await chunks.read(piece.source, piece.offset, piece.length);
       digest?.add(position, bytes);
-      if (file !== undefined) writeFully(file, bytes, position);
+      if (write) writeFully(write.fd, bytes.subarray(write.from - position, write.to - position), write.from);
     }
-    if (digest || (file !== undefined && digests.size === 0)) await advance(piece.length);
+    if (digest) await advance(piece.length);
+    else if (write && digests.size === 0) await advance(write.to - write.from);
   }
   return [...digests].map(([index, digest]) => [index, digest.result()]);
 }
 
-/** The descriptor to write a step to, unless its bytes are in place. */
-function fileFor(output: Output | undefined, { piece, position }: Step): number | undefined {
+function digestsOf(part: Part): Map<number, OutputDigest> {
+  const digests = new Map<number, OutputDigest>();
+  for (const { index, digest } of part) if (digest) digests.set(index, new OutputDigest(part, index, digest, digests));
+  return digests;
+}
+
+/** What is to be written of a step, if anything isn't in place. */
+function writeFor(output: Output | undefined, { piece, position }: Step): (WriteRange & { fd: number }) | undefined {
   if (!output?.file || piece.kind === 'zeros') return undefined;
-  const inPlace = output.file.holdsSource && piece.kind === 'range' && piece.offset === position;
-  return inPlace ? undefined : output.file.fd;
+  const { fd, holdsSource } = output.file;
+  if (holdsSource && piece.kind === 'range' && piece.offset === position) return undefined;
+  const from = Math.max(output.file.from, position);
+  const to = Math.min(output.file.to, position + piece.length);
+  return from < to ? { fd, from, to } : undefined;
 }
 
 function writeFully(fd: number, bytes: Uint8Array, position: number): void {

@@ -5,7 +5,7 @@ import type { OpenFile } from '../io/reader.ts';
 import { WORTH_A_THREAD } from '../io/threads.ts';
 import { copyPart, type Part } from './copy-part.ts';
 import { divide, type Share } from './divide.ts';
-import type { Image } from './image.ts';
+import { type Extent, type Image, requiredSpace } from './image.ts';
 import { forThread, performAll, withPauses } from './tasks.ts';
 
 /** Where an image goes. */
@@ -30,8 +30,8 @@ export interface CopyOptions {
  */
 export async function copyImages(targets: readonly Target[], options: CopyOptions): Promise<string[]> {
   const { digest, signal, progress } = options;
-  const works = targets.map((target) => ({ image: target.image, written: writtenBytes(target) }));
-  const bytes = works.reduce((sum, { image, written = 0 }) => sum + (digest ? image.size : written), 0);
+  const works = targets.map((target) => ({ image: target.image, isWritten: writes(target) }));
+  const bytes = targets.reduce((sum, { image }) => sum + (digest ? image.size : requiredSpace(image)), 0);
   progress.total(bytes);
   const images = targets.map(({ image }) => image);
   const cloned = bytes < WORTH_A_THREAD ? undefined : allForThreads(images);
@@ -55,13 +55,9 @@ function allForThreads(images: readonly Image[]): Image<OpenFile>[] | undefined 
   return cloned.length === images.length ? cloned : undefined;
 }
 
-/** How many bytes an image writes to its file; undefined without a file. */
-function writtenBytes({ image, handle, holdsSource }: Target): number | undefined {
-  if (!handle) return undefined;
-  return image.extents.reduce((sum, { kind, length }) => {
-    const isWritten = kind === 'bytes' || (kind === 'range' && !holdsSource);
-    return isWritten ? sum + length : sum;
-  }, 0);
+/** Tells which extents have to be written to the file of a target. */
+function writes({ handle, holdsSource }: Target): (extent: Extent) => boolean {
+  return ({ kind }) => handle !== undefined && (kind === 'bytes' || (kind === 'range' && !holdsSource));
 }
 
 function partsOf<Source>(
@@ -74,7 +70,7 @@ function partsOf<Source>(
     share.flatMap(({ index, write, digest }) => {
       const { handle, holdsSource = false } = targets[index] ?? {};
       const image = images[index];
-      const file = write && handle ? { fd: handle.fd, holdsSource } : undefined;
+      const file = write && handle && { ...write, fd: handle.fd, holdsSource };
       return image ? [{ index, image, file, digest }] : [];
     }),
   );

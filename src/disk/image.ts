@@ -112,6 +112,11 @@ function continues(last: Extent, next: Extent): boolean {
   return last.kind === 'zeros';
 }
 
+/** How many bytes writing an image takes on the disk at most; zeros take none. */
+export function requiredSpace(image: Image): number {
+  return image.extents.reduce((sum, { kind, length }) => sum + (kind === 'zeros' ? 0 : length), 0);
+}
+
 /** Walks through an image from its beginning to its end. */
 export class ExtentCursor {
   readonly #extents: readonly Extent[];

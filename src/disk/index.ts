@@ -8,6 +8,7 @@ export {
   imageOf,
   imageReader,
   patchImage,
+  requiredSpace,
   roundUp,
   SECTOR_SIZE,
 } from './image.ts';
@@ -20,7 +21,6 @@ export {
   assertSpace,
   digestImages,
   type ImageOutput,
-  requiredSpace,
   type WriteOptions,
   type WrittenFile,
   writeImage,

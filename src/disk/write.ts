@@ -6,7 +6,7 @@ import { noProgress, type Progress } from '../io/progress.ts';
 import { FileReader, type Reader } from '../io/reader.ts';
 import { formatSize } from '../io/sizes.ts';
 import { copyImages, type Target } from './copy.ts';
-import type { Image } from './image.ts';
+import { type Image, requiredSpace } from './image.ts';
 
 /** An image and the file that it becomes; without a path it is only hashed. */
 export interface ImageOutput {
@@ -90,11 +90,6 @@ export async function digestImages(
     options,
   );
   return hashed.map(({ sha256 }) => sha256);
-}
-
-/** How many bytes writing an image takes on the disk at most; zeros take none. */
-export function requiredSpace(image: Image): number {
-  return image.extents.reduce((sum, { kind, length }) => sum + (kind === 'zeros' ? 0 : length), 0);
 }
 
 /**

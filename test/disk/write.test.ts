@@ -69,18 +69,23 @@ describe('writeImages', () => {
     expect(blocks * 512).toBeLessThan(4 * MiB);
   });
 
-  it('copies a whole file without a digest, patched', async () => {
+  it.each([2, 40])('writes a file of %d MiB patched, with and without a digest', async (size) => {
     await using folder = await temporaryFolder();
-    const base = noise(2 * MiB + 5);
+    const base = noise(size * MiB + 5);
     await writeFile(folder.path('base'), base, { mode: 0o444 });
     await using reader = await FileReader.open(folder.path('base'));
-    const image = growImage(patchImage(fileImage(reader), [{ offset: 9, bytes: noise(3, 9) }]), 3 * MiB);
-    const written = await writeImage(image, folder.path('copy'), { digest: false });
-    expect(written.sha256).toBe('');
+    const patch = { offset: (size * MiB) / 2 - 9, bytes: noise(3, 9) };
+    const image = growImage(patchImage(fileImage(reader), [patch]), (size + 1) * MiB);
     const expected = Buffer.concat([base, Buffer.alloc(MiB - 5)]);
-    expected.set(noise(3, 9), 9);
-    expectSame(await readFile(folder.path('copy')), expected);
-    expect((await stat(folder.path('copy'))).mode & 0o200).toBe(0o200);
+    expected.set(patch.bytes, patch.offset);
+    const plain = await writeImage(image, folder.path('plain'), { digest: false });
+    expect(plain.sha256).toBe('');
+    const hashed = await writeImage(image, folder.path('hashed'));
+    expect(hashed.sha256).toBe(createHash('sha256').update(expected).digest('hex'));
+    for (const name of ['plain', 'hashed']) {
+      expectSame(await readFile(folder.path(name)), expected);
+      expect((await stat(folder.path(name))).mode & 0o200).toBe(0o200);
+    }
   });
 
   it('keeps an existing file unless forced', async () => {

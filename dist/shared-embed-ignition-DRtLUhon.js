@@ -1,1 +1,0 @@
-export{t as command}from"./shared-embed-ignition-Ba19wtY8.js";

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-extract-iso-Q60rU5h_.js";

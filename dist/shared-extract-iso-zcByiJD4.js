@@ -1,1 +1,0 @@
-export{t as command}from"./shared-extract-iso-Dw3NJNaM.js";
