@@ -8,6 +8,8 @@ import { interruptSignal } from './host/interrupt.ts';
 import { findingLine, terminalHost } from './host/terminal.ts';
 import { FindingsError, messageOf, UsageError } from './io/errors.ts';
 
+const OLDEST_NODE = '22.12.0';
+
 /** Runs the command line `k4all <command> [options]`; resolves to the exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
@@ -43,6 +45,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (!booleans.has(name)) return argument;
     return value.toLowerCase() === 'true' ? `--${name}` : `--no-${name}`;
   }
+}
+
+function isOlderNode(version: string): boolean {
+  return version.localeCompare(OLDEST_NODE, 'en', { numeric: true }) < 0;
 }
 
 function subcommand(command: Command, done: (exitCode: number) => void): Program {
@@ -105,6 +111,9 @@ async function execute(command: Command, options: Record<string, unknown>): Prom
     if (error instanceof FindingsError) for (const finding of error.findings) host.info(findingLine(finding));
     host.info(`k4all ${command.name}: error: ${messageOf(error)}`);
     for (let cause = error; cause instanceof Error; cause = cause.cause) host.debug(cause.stack ?? cause.message);
+    if (isOlderNode(process.versions.node)) {
+      host.info(`k4all needs Node.js ${OLDEST_NODE} or newer, and this is ${process.versions.node}`);
+    }
     return error instanceof UsageError ? 2 : 1;
   }
 }

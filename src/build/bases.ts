@@ -1,5 +1,12 @@
 import { basename } from 'node:path';
-import { digestImages, fileImage, type SurveyedImage, surveyAndDigest, type WriteOptions } from '../disk/index.ts';
+import {
+  digestImages,
+  fileImage,
+  hasBootRecord,
+  type SurveyedImage,
+  surveyAndDigest,
+  type WriteOptions,
+} from '../disk/index.ts';
 import { FileReader } from '../io/reader.ts';
 import { type LiveIso, openLiveIso } from '../iso/index.ts';
 import type { Architecture, Format } from './definition.ts';
@@ -9,6 +16,8 @@ export interface Base {
   readonly architecture: Architecture;
   readonly file: FileReader;
   readonly iso: LiveIso;
+  /** Whether it boots when it is written to a disk. */
+  readonly hybrid: boolean;
   /** Its file name, without folders. */
   readonly name: string;
 }
@@ -28,7 +37,7 @@ export async function openBase(path: string, architecture: Architecture): Promis
           `give the ISO for ${architecture}, or set "architectures" to ${iso.architecture}`,
       );
     }
-    return { architecture, file, iso, name: basename(path) };
+    return { architecture, file, iso, hybrid: await hasBootRecord(fileImage(file)), name: basename(path) };
   } catch (error) {
     await file[Symbol.asyncDispose]();
     throw error;
@@ -67,12 +76,12 @@ const DEFAULT_FORMATS: readonly Format[] = ['iso', 'qcow2', 'vdi'];
  * @throws Error where disk formats were asked for, but can't boot
  */
 export function formatsOf(
-  { architecture, iso, name }: Pick<Base, 'architecture' | 'iso' | 'name'>,
+  { architecture, hybrid, name }: Pick<Base, 'architecture' | 'hybrid' | 'name'>,
   asked: readonly Format[] | undefined,
   warn: (message: string) => void,
 ): readonly Format[] {
   const formats = asked ?? DEFAULT_FORMATS;
-  if (iso.hybrid || formats.every((format) => format === 'iso')) return formats;
+  if (hybrid || formats.every((format) => format === 'iso')) return formats;
   const disks = formats.filter((format) => format !== 'iso').join(' and ');
   const reason = `${name} (${architecture}) is not hybrid and does not boot as a disk`;
   if (asked) {

@@ -11,8 +11,6 @@ export interface LiveIso {
   readonly files: IsoFileSystem;
   readonly volumeId: string;
   readonly architecture: Architecture;
-  /** Whether it boots when it is written to a disk (isohybrid). */
-  readonly hybrid: boolean;
   /** The CoreOS release, such as `43.20260301.3.0`; empty if the ISO doesn't tell. */
   readonly coreosRelease: string;
   readonly features: Features;
@@ -38,7 +36,6 @@ export async function openLiveIso(reader: Reader): Promise<LiveIso> {
     files,
     volumeId: files.volumeId,
     architecture: await detectArchitecture(reader, files),
-    hybrid: await isHybrid(reader),
     coreosRelease: releaseOf(kernelArguments, files.volumeId),
     features: await readFeatures(files),
     ignitionArea,
@@ -59,14 +56,6 @@ function releaseOf(current: KernelArguments | undefined, volumeId: string): stri
   const name = argument?.slice('coreos.liveiso='.length) ?? volumeId;
   // Fedora CoreOS, RHEL CoreOS and CentOS Stream CoreOS put their name in front.
   return name.replace(/^(fedora-coreos|rhcos|scos|rhel-coreos)-/, '');
-}
-
-/** A boot sector with code, its signature and a partition: what isohybrid puts in front of the file system. */
-async function isHybrid(reader: Reader): Promise<boolean> {
-  const sector = await reader.read(0, 512);
-  const hasCode = sector.subarray(0, 440).some((byte) => byte !== 0);
-  const hasPartition = [446, 462, 478, 494].some((entry) => sector.readUInt32LE(entry + 12) !== 0);
-  return hasCode && hasPartition && sector.readUInt16LE(510) === 0xaa55;
 }
 
 function checkOverlap(reader: Reader, area: IgnitionArea, current: KernelArguments | undefined): void {

@@ -31,7 +31,6 @@ describe.each(LAYOUTS)('a live ISO of layout %s', (layout) => {
     expect(iso).toMatchObject({
       volumeId: VOLUME_ID,
       architecture: layout.startsWith('s390x') ? 's390x' : 'x86_64',
-      hybrid: !layout.startsWith('s390x'),
       coreosRelease: RELEASE,
       pristine: true,
     });

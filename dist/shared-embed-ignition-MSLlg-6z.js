@@ -1,1 +1,0 @@
-export{t as command}from"./shared-embed-ignition-BEVa3tQj.js";

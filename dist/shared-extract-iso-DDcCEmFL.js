@@ -1,1 +1,0 @@
-export{t as command}from"./shared-extract-iso-Q60rU5h_.js";

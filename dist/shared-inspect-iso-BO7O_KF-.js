@@ -1,0 +1,1 @@
+export{t as command}from"./shared-inspect-iso-Bv98RP-E.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-inspect-iso-Bn_1mHGs.js";

@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,_ as openLiveIso}from"./shared-iso-MpIS23hJ.js";import"./shared-run-DICNxDDX.js";

@@ -1,0 +1,1 @@
+export{i as extractMinimalIso,a as extractPxe,t as inspectImage,_ as openLiveIso}from"./shared-iso-IJvNHjFl.js";import"./shared-run-B4wjVMXH.js";
