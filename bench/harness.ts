@@ -18,6 +18,8 @@ export interface Contender {
   readonly prepare?: (folder: string) => Promise<void>;
   /** Programs without which it is skipped. */
   readonly needs?: readonly string[];
+  /** Its last line on stdout is the wall time in seconds, to be taken in place of the process's. */
+  readonly timesItself?: boolean;
 }
 
 /** A piece of work, ours first, then what a user would otherwise run. */
@@ -26,6 +28,8 @@ export interface Bench {
   /** What is said about the ratios, such as `≤ 0.5 of qemu-img`. */
   readonly reach: string;
   readonly contenders: readonly Contender[];
+  /** What follows from the figures, one line each. */
+  readonly conclusions?: (median: (contender: string) => Cost) => readonly string[];
 }
 
 /** What one run took: seconds, bytes. */
@@ -72,13 +76,13 @@ export async function measure(bench: Bench, rounds: number): Promise<ContenderRe
   });
 }
 
-async function runOnce({ name, steps, prepare }: Contender): Promise<Cost> {
+async function runOnce({ name, steps, prepare, timesItself = false }: Contender): Promise<Cost> {
   const folder = await mkdtemp(join(benchFolder(), 'k4all-bench-'));
   try {
     await prepare?.(folder);
     let total: Cost = { wall: 0, cpu: 0, peakMemory: 0, written: 0 };
     for (const argv of steps(folder)) {
-      const cost = await runStep(name, argv, folder);
+      const cost = await runStep(name, argv, { folder, timesItself });
       total = {
         wall: total.wall + cost.wall,
         cpu: total.cpu + cost.cpu,
@@ -93,12 +97,20 @@ async function runOnce({ name, steps, prepare }: Contender): Promise<Cost> {
 }
 
 /** GNU time tells what the kernel accounted: seconds, KiB, blocks of 512 bytes. */
-async function runStep(name: string, argv: Argv, folder: string): Promise<Cost> {
+async function runStep(
+  name: string,
+  argv: Argv,
+  { folder, timesItself }: { folder: string; timesItself: boolean },
+): Promise<Cost> {
   const report = join(benchFolder(), `k4all-bench-${process.pid}.time`);
   const started = process.hrtime.bigint();
   const timed = ['--quiet', '--format', '%U %S %M %O', '--output', report, ...argv];
-  const child = spawn('/usr/bin/time', timed, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('/usr/bin/time', timed, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
   let stderr = '';
+  child.stdout.on('data', (chunk) => {
+    stdout = (stdout + chunk).slice(-1000);
+  });
   child.stderr.on('data', (chunk) => {
     stderr += chunk;
   });
@@ -107,7 +119,8 @@ async function runStep(name: string, argv: Argv, folder: string): Promise<Cost> 
   if (code !== 0) throw new Error(`${name}: ${argv.join(' ')} ended with ${code}:\n${stderr}`);
   const [user = 0, system = 0, kib = 0, blocks = 0] = (await readFile(report, 'utf8')).trim().split(' ').map(Number);
   await rm(report);
-  return { wall, cpu: user + system, peakMemory: kib * 1024, written: blocks * 512 };
+  const told = timesItself ? Number(stdout.trim().split('\n').at(-1)) : wall;
+  return { wall: told, cpu: user + system, peakMemory: kib * 1024, written: blocks * 512 };
 }
 
 /** Where the large files are: `BENCH_DIR`, else the folder for temporary files. */

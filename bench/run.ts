@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { renderTable } from '../src/commands/outputs.ts';
 import { formatSize, parseSize } from '../src/io/sizes.ts';
-import { type Bench, type ContenderResult, measure } from './harness.ts';
+import { type Bench, type ContenderResult, type Cost, measure } from './harness.ts';
 
 /** What a bench is made with; sizes in bytes. */
 export interface BenchOptions {
@@ -22,6 +22,7 @@ const benches: Readonly<Record<string, () => Promise<{ bench: (options: BenchOpt
   embed: () => import('./embed.ts'),
   container: () => import('./container.ts'),
   fetch: () => import('./fetch.ts'),
+  start: () => import('./start.ts'),
 };
 
 const { values, positionals } = parseArgs({
@@ -43,9 +44,17 @@ for (const name of names) {
     const rows = await measure(available, Number(values.rounds));
     results[bench.title] = rows;
     console.log(table(rows));
+    const conclusions = bench.conclusions?.((name) => medianOf(rows, name)) ?? [];
+    if (conclusions.length > 0) console.log(`\n${conclusions.join('\n')}`);
   }
 }
 if (values.json) await writeFile(values.json, `${JSON.stringify(results, null, 2)}\n`);
+
+function medianOf(rows: readonly ContenderResult[], name: string): Cost {
+  const row = rows.find((one) => one.name === name);
+  if (!row) throw new Error(`there is no contender "${name}"`);
+  return row.median;
+}
 
 function table(rows: readonly ContenderResult[]): string {
   const head = ['', 'wall s', 'min–max', 'CPU s', 'peak memory', 'written', 'ours / this'];
