@@ -8,6 +8,8 @@ import type { Advance } from './tasks.ts';
 
 /** What is read at once: it stays in the cache of its core until it is hashed and written. */
 const CHUNK_SIZE = 256 * KiB;
+/** What is read ahead at once, where a thread only hashes and another core reads meanwhile. */
+const AHEAD_SIZE = MiB;
 /**
  * What one call writes at most. Linux copies larger pieces into large folios past the cache, which makes the same
  * bytes several times as slow (seen with 6.18 and ext4).
@@ -52,10 +54,12 @@ export type Digest = readonly [index: number, sha256: string];
  * @param advance is told the bytes that were hashed, or written if nothing is hashed
  */
 export async function copyPart(part: Part, advance: Advance): Promise<Digest[]> {
-  const chunks = new ChunkReader();
+  const onlyHashes = part.every(({ file }) => !file);
+  const chunkSize = onlyHashes ? AHEAD_SIZE : CHUNK_SIZE;
+  const chunks = new ChunkReader(chunkSize, onlyHashes);
   const digests = digestsOf(part);
   const images = part.map(({ image }) => image);
-  for (const step of schedule(images, CHUNK_SIZE, ZERO_PIECE)) {
+  for (const step of schedule(images, chunkSize, ZERO_PIECE)) {
     const { piece, position } = step;
     const output = part[step.output];
     const digest = digests.get(output?.index ?? -1);
@@ -94,26 +98,59 @@ function writeFully(fd: number, bytes: Uint8Array, position: number): void {
   }
 }
 
-/** The last chunk of each source. */
+/** The last chunk of each source, and the next where reading ahead pays. */
 class ChunkReader {
-  readonly #chunks = new Map<Reader, { index: number; readonly buffer: Buffer }>();
+  readonly #size: number;
+  readonly #readsAhead: boolean;
+  readonly #current = new Map<Reader, Chunk>();
+  readonly #next = new Map<Reader, Chunk>();
+
+  constructor(size: number, readsAhead: boolean) {
+    this.#size = size;
+    this.#readsAhead = readsAhead;
+  }
 
   /** A range that crosses no multiple of the chunk size; valid until the next call. */
   async read(source: Reader, offset: number, length: number): Promise<Uint8Array> {
-    const index = Math.floor(offset / CHUNK_SIZE);
-    const start = index * CHUNK_SIZE;
-    let chunk = this.#chunks.get(source);
-    if (!chunk) {
-      chunk = { index: -1, buffer: Buffer.allocUnsafeSlow(CHUNK_SIZE) };
-      this.#chunks.set(source, chunk);
-    }
-    if (chunk.index !== index) {
-      chunk.index = -1;
-      await readInto(source, chunk.buffer.subarray(0, Math.min(CHUNK_SIZE, source.size - start)), start);
-      chunk.index = index;
-    }
-    return chunk.buffer.subarray(offset - start, offset - start + length);
+    const index = Math.floor(offset / this.#size);
+    const chunk = this.#current.get(source);
+    const { buffer } = chunk?.index === index ? chunk : await this.#advance(source, index, chunk);
+    const from = offset - index * this.#size;
+    return buffer.subarray(from, from + length);
   }
+
+  async #advance(source: Reader, index: number, last: Chunk | undefined): Promise<Chunk> {
+    const ahead = this.#next.get(source);
+    await ahead?.ready;
+    const chunk = ahead?.index === index ? ahead : this.#start(source, index, ahead ?? last, readInto);
+    await chunk.ready;
+    this.#current.set(source, chunk);
+    if (this.#readsAhead && (index + 1) * this.#size < source.size) {
+      const spare = last?.buffer === chunk.buffer ? undefined : last;
+      this.#next.set(source, this.#start(source, index + 1, spare, readAhead));
+    }
+    return chunk;
+  }
+
+  /** Begins to read a chunk into the buffer of one that isn't needed any more. */
+  #start(source: Reader, index: number, spare: Chunk | undefined, read: typeof readInto): Chunk {
+    const buffer = spare?.buffer ?? Buffer.allocUnsafeSlow(this.#size);
+    const start = index * this.#size;
+    const ready = read(source, buffer.subarray(0, Math.min(this.#size, source.size - start)), start);
+    // Whoever needs the chunk awaits it; until then a failure must not count as unhandled.
+    ready.catch(() => {});
+    return { index, buffer, ready };
+  }
+}
+
+interface Chunk {
+  readonly index: number;
+  readonly buffer: Buffer;
+  readonly ready: Promise<void>;
+}
+
+function readAhead(source: Reader, buffer: Uint8Array, offset: number): Promise<void> {
+  return source.readAhead ? source.readAhead(buffer, offset) : readInto(source, buffer, offset);
 }
 
 /** The SHA-256 of an output; others may go on from a state on its way. */

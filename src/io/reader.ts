@@ -1,5 +1,6 @@
-import { readSync } from 'node:fs';
+import { read, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { hasCode } from './errors.ts';
 
 /** Random read access to a sequence of bytes of known length. */
@@ -16,6 +17,8 @@ export interface Reader {
   read(offset: number, length: number): Promise<Buffer>;
   /** Fills `buffer` from `offset`, for readers that can do without a buffer of their own. See `readInto`. */
   readInto?(buffer: Uint8Array, offset: number): Promise<void>;
+  /** The same beside other work of the thread, for readers whose `readInto` makes it wait. */
+  readAhead?(buffer: Uint8Array, offset: number): Promise<void>;
 }
 
 /** Fills `buffer` with the bytes from `offset`. */
@@ -93,11 +96,13 @@ export interface OpenFile {
 }
 
 /** Reads a file that another thread has opened. Reads are synchronous: whoever has a thread of their own only waits. */
-export function openFileReader({ name, size, fd }: OpenFile): Reader {
+export function openFileReader(file: OpenFile): Reader {
+  const { name, size, fd } = file;
   const readInto = (buffer: Uint8Array, offset: number) => {
+    checkRange(file, offset, buffer.length);
     for (let done = 0; done < buffer.length; ) {
       const bytesRead = readSync(fd, buffer, done, buffer.length - done, offset + done);
-      if (bytesRead === 0) throw becameShorter({ name });
+      if (bytesRead === 0) throw becameShorter(file);
       done += bytesRead;
     }
   };
@@ -105,17 +110,22 @@ export function openFileReader({ name, size, fd }: OpenFile): Reader {
     name,
     size,
     async read(offset, length) {
-      checkRange(this, offset, length);
       const buffer = Buffer.allocUnsafe(length);
       readInto(buffer, offset);
       return buffer;
     },
     async readInto(buffer, offset) {
-      checkRange(this, offset, buffer.length);
       readInto(buffer, offset);
+    },
+    async readAhead(buffer, offset) {
+      checkRange(file, offset, buffer.length);
+      const { bytesRead } = await readOnce(fd, { buffer, position: offset });
+      if (bytesRead < buffer.length) readInto(buffer.subarray(bytesRead), offset + bytesRead);
     },
   };
 }
+
+const readOnce = promisify(read);
 
 function becameShorter({ name }: { name: string }): Error {
   return new Error(`${name} became shorter while it was read`);

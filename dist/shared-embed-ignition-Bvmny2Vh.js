@@ -1,0 +1,1 @@
+export{t as command}from"./shared-embed-ignition-B8-vlVc9.js";

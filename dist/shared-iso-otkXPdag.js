@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,_ as openLiveIso}from"./shared-iso-IJvNHjFl.js";import"./shared-run-B4wjVMXH.js";
