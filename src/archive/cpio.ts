@@ -32,41 +32,107 @@ interface Header {
   readonly sum: number | undefined;
 }
 
-/** The members of one archive, and where the bytes behind its trailer begin. */
-interface Archive {
-  readonly members: ArchiveMember[];
-  readonly end: number;
-}
-
-export function isCpio(bytes: Uint8Array, offset: number): boolean {
-  const magic = Buffer.from(bytes.subarray(offset, offset + MAGIC.length)).toString('latin1');
+export function isCpio(bytes: Uint8Array): boolean {
+  const magic = Buffer.from(bytes.subarray(0, MAGIC.length)).toString('latin1');
   return magic === MAGIC || magic === MAGIC_WITH_SUM;
 }
 
 /**
- * Reads one "newc" archive (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`) from `start`, which is
- * a multiple of four, up to its trailer. The names of a hard link all get the data.
- *
- * @throws Error with the offset of what is damaged
+ * Reads one "newc" archive (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`) up to its trailer, from
+ * pieces that are fed to it. The names of a hard link all get the data.
  */
-export function readCpio(bytes: Buffer, start: number): Archive {
-  const members: ArchiveMember[] = [];
-  const links = new HardLinks();
-  let offset = start;
-  for (;;) {
-    const header = readHeader(bytes, offset);
-    const path = readName(bytes, offset, header.nameSize);
-    const dataStart = align(offset + HEADER_SIZE + header.nameSize);
-    const end = dataStart + header.size;
-    if (end > bytes.length) throw damaged(offset, `${quote(path)} has ${header.size} bytes, more than there are`);
-    const data = bytes.subarray(dataStart, end);
-    checkSum(header, data, offset, path);
+export class CpioReader {
+  readonly #members: ArchiveMember[] = [];
+  readonly #links = new HardLinks();
+  readonly #keeps: (path: string) => boolean;
+  readonly #run: Generator<void, void, void>;
+  #unread: Buffer = Buffer.alloc(0);
+  #offset: number;
+  #ended = false;
+  /** What is wrong if no more bytes come. */
+  #missing: { readonly offset: number; readonly what: string } | undefined;
+
+  /**
+   * @param start the offset that the archive begins at, a multiple of four; offsets in messages count from there
+   * @param keeps whether the data of a file is wanted; that of others is empty
+   */
+  constructor(start: number, keeps: (path: string) => boolean) {
+    this.#offset = start;
+    this.#keeps = keeps;
+    this.#run = this.#read();
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /**
+   * Takes the next bytes; returns how many belong to the archive.
+   *
+   * @throws Error with the offset of what is damaged
+   */
+  feed(bytes: Buffer): number {
+    this.#unread = bytes;
+    this.#ended = this.#run.next().done === true;
+    return bytes.length - this.#unread.length;
+  }
+
+  /**
+   * The members in their order.
+   *
+   * @throws Error if the archive is truncated
+   */
+  finish(): readonly ArchiveMember[] {
+    if (this.#missing) throw damaged(this.#missing.offset, this.#missing.what);
+    return this.#links.resolve(this.#members);
+  }
+
+  *#read(): Generator<void, void, void> {
+    for (;;) {
+      const start = this.#offset;
+      this.#missing = { offset: start, what: 'it ends without a trailer' };
+      const header = readHeader(yield* this.#take(HEADER_SIZE), start);
+      this.#missing = { offset: start, what: 'it ends in a name' };
+      const path = readName(yield* this.#take(header.nameSize), start);
+      this.#missing = { offset: start, what: `${quote(path)} has ${header.size} bytes, more than there are` };
+      yield* this.#skip(align(this.#offset) - this.#offset);
+      const isKept = header.links > 1 || header.sum !== undefined || this.#keeps(path);
+      const data = isKept ? yield* this.#take(header.size) : new Uint8Array();
+      if (isKept) checkSum(header, data, start, path);
+      else yield* this.#skip(header.size);
+      if (path === TRAILER) break;
+      if (header.links > 1) this.#links.add(header, this.#members.length);
+      this.#members.push({ path, mode: header.mode, data });
+      this.#missing = { offset: align(this.#offset), what: 'it ends without a trailer' };
+      yield* this.#skip(align(this.#offset) - this.#offset);
+    }
     // The padding at the very end is often cut off.
-    const next = Math.min(align(end), bytes.length);
-    if (path === TRAILER) return { members: links.resolve(members), end: next };
-    if (header.links > 1) links.add(header, members.length);
-    members.push({ path, mode: header.mode, data });
-    offset = next;
+    this.#missing = undefined;
+    yield* this.#skip(align(this.#offset) - this.#offset);
+  }
+
+  *#take(length: number): Generator<void, Buffer, void> {
+    const parts: Buffer[] = [];
+    for (let left = length; left > 0; ) {
+      const part = yield* this.#some(left);
+      parts.push(part);
+      left -= part.length;
+    }
+    const [only = Buffer.alloc(0)] = parts;
+    return parts.length > 1 ? Buffer.concat(parts) : only;
+  }
+
+  *#skip(length: number): Generator<void, void, void> {
+    for (let left = length; left > 0; ) left -= (yield* this.#some(left)).length;
+  }
+
+  /** At least one of the next bytes, and at most `limit`. */
+  *#some(limit: number): Generator<void, Buffer, void> {
+    while (this.#unread.length === 0) yield;
+    const part = this.#unread.subarray(0, limit);
+    this.#unread = this.#unread.subarray(part.length);
+    this.#offset += part.length;
+    return part;
   }
 }
 
@@ -75,35 +141,32 @@ function damaged(offset: number, what: string): Error {
 }
 
 function readHeader(bytes: Buffer, offset: number): Header {
-  if (offset + HEADER_SIZE > bytes.length) throw damaged(offset, 'it ends without a trailer');
-  const magic = bytes.toString('latin1', offset, offset + MAGIC.length);
+  const magic = bytes.toString('latin1', 0, MAGIC.length);
   if (magic !== MAGIC && magic !== MAGIC_WITH_SUM) throw damaged(offset, `${quote(magic)} is no "newc" header`);
-  const text = bytes.toString('latin1', offset + MAGIC.length, offset + HEADER_SIZE);
+  const text = bytes.toString('latin1', MAGIC.length, HEADER_SIZE);
   if (!/^[0-9a-f]{104}$/i.test(text)) throw damaged(offset, 'a number of the header is not hexadecimal');
   const field = (index: number) => Number.parseInt(text.slice(8 * index, 8 * index + 8), 16);
+  const nameSize = field(11);
+  if (nameSize < 2 || nameSize > MAX_NAME_SIZE) throw damaged(offset, `a name can't have ${nameSize} bytes`);
   return {
     // Inode and device numbers together name a file; the mode's type is the same for all its names.
     inode: `${text.slice(0, 8)}${text.slice(56, 72)}`,
     mode: field(1),
     links: field(4),
     size: field(6),
-    nameSize: field(11),
+    nameSize,
     sum: magic === MAGIC_WITH_SUM ? field(12) : undefined,
   };
 }
 
-/** Reads the name up to its first NUL: dracut-cpio aligns data by more NULs. */
-function readName(bytes: Buffer, offset: number, size: number): string {
-  const start = offset + HEADER_SIZE;
-  if (size < 2 || size > MAX_NAME_SIZE) throw damaged(offset, `a name can't have ${size} bytes`);
-  if (start + size > bytes.length) throw damaged(offset, 'it ends in a name');
-  const name = bytes.subarray(start, start + size);
-  const end = name.indexOf(0);
+/** The name up to its first NUL: dracut-cpio aligns data by more NULs. */
+function readName(bytes: Buffer, offset: number): string {
+  const end = bytes.indexOf(0);
   if (end <= 0) throw damaged(offset, end === 0 ? 'a name is empty' : 'a name has no end');
-  return name.toString('utf8', 0, end);
+  return bytes.toString('utf8', 0, end);
 }
 
-function checkSum(header: Header, data: Buffer, offset: number, path: string): void {
+function checkSum(header: Header, data: Uint8Array, offset: number, path: string): void {
   if (header.sum === undefined || (header.mode & FILE_TYPE) !== REGULAR_FILE) return;
   let sum = 0;
   for (const byte of data) sum = (sum + byte) >>> 0;

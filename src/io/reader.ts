@@ -27,6 +27,15 @@ export async function readInto(reader: Reader, buffer: Uint8Array, offset: numbe
   else buffer.set(await reader.read(offset, buffer.length));
 }
 
+const CHUNK_SIZE = 1024 * 1024;
+
+/** Reads a range in pieces that fit in memory, each in a buffer of its own. */
+export async function* readChunks(reader: Reader, offset: number, length: number): AsyncGenerator<Buffer> {
+  for (let done = 0; done < length; done += CHUNK_SIZE) {
+    yield await reader.read(offset + done, Math.min(CHUNK_SIZE, length - done));
+  }
+}
+
 /** A file opened for random reading; a range outside of it is an error, never a short result. */
 export class FileReader implements Reader, AsyncDisposable {
   readonly name: string;

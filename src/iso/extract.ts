@@ -4,11 +4,11 @@ import { AtomicFile, assertWritable } from '../io/atomic-file.ts';
 import { quote } from '../io/errors.ts';
 import type { Patch } from '../io/patch.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
-import { FileReader, type Reader } from '../io/reader.ts';
+import { FileReader, type Reader, readChunks } from '../io/reader.ts';
 import { changeKernelArguments, kernelArgumentPatches, splitKernelArguments } from './kernel-arguments.ts';
 import { type LiveIso, openLiveIso } from './live-iso.ts';
 import { findFile, isRecord, parseJsonFile } from './metadata.ts';
-import { minimalIsoChunks, readChunks, readMinimalIsoRecipe } from './miniso.ts';
+import { minimalIsoChunks, readMinimalIsoRecipe } from './miniso.ts';
 
 const PXE_FOLDER = 'images/pxeboot';
 

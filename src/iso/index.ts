@@ -34,4 +34,3 @@ export {
 } from './kernel-arguments.ts';
 export { appendToInitrd, type LiveInitrd, openLiveInitrd } from './live-initrd.ts';
 export { type LiveIso, openLiveIso } from './live-iso.ts';
-export { readChunks } from './miniso.ts';

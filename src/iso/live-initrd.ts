@@ -1,6 +1,6 @@
-import { type ArchiveMember, filesOf, readArchives } from '../archive/index.ts';
+import { type ArchiveMember, ArchivesReader, filesOf, readArchives } from '../archive/index.ts';
 import { messageOf } from '../io/errors.ts';
-import type { Reader } from '../io/reader.ts';
+import { type Reader, readChunks } from '../io/reader.ts';
 import { GiB } from '../io/sizes.ts';
 import type { Architecture } from './architecture.ts';
 import { CONFIG_PATH, NETWORK_FOLDER } from './embed.ts';
@@ -63,10 +63,13 @@ function isCustomizationPath(path: string): boolean {
   return path === CONFIG_PATH || path.startsWith(`${NETWORK_FOLDER}/`);
 }
 
-async function readMembers(reader: Reader): Promise<ArchiveMember[]> {
-  const bytes = await reader.read(0, reader.size);
+/** Reads it piece by piece: unpacked it has hundreds of megabytes, and few of its files are wanted. */
+async function readMembers(reader: Reader): Promise<readonly ArchiveMember[]> {
+  const keeps = (path: string) => path === FEATURES_PATH || isCustomizationPath(path);
+  const archives = new ArchivesReader({ limit: UNPACKED_LIMIT, keeps });
   try {
-    return readArchives(bytes, { limit: UNPACKED_LIMIT });
+    for await (const chunk of readChunks(reader, 0, reader.size)) archives.feed(chunk);
+    return archives.finish();
   } catch (error) {
     throw new Error(`${reader.name} is neither a CoreOS live ISO nor a sound initramfs: ${messageOf(error)}`, {
       cause: error,

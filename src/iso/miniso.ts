@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { decompressXz } from '../archive/index.ts';
 import { quote } from '../io/errors.ts';
-import type { Reader } from '../io/reader.ts';
+import { type Reader, readChunks } from '../io/reader.ts';
 import { MiB } from '../io/sizes.ts';
 import { SECTOR } from './iso9660.ts';
 
@@ -11,7 +11,6 @@ const MAX_DATA_SIZE = MiB;
 const MAX_PACKED_SIZE = 256 * MiB;
 const MAGIC = 'MINISO\0\0';
 const VERSION = 1;
-const COPY_CHUNK = 4 * MiB;
 
 /** A file that the minimal ISO shares with the full one; offsets and length in bytes. */
 interface SharedFile {
@@ -100,13 +99,6 @@ export async function* minimalIsoChunks(recipe: MinimalIsoRecipe, full: Reader):
     throw new Error(
       `${full.name}: the minimal ISO has SHA-256 ${digest}, but ${recipe.sha256} is expected: the ISO is damaged`,
     );
-  }
-}
-
-/** Reads a range in pieces that fit in memory. */
-export async function* readChunks(reader: Reader, offset: number, length: number): AsyncGenerator<Buffer> {
-  for (let done = 0; done < length; done += COPY_CHUNK) {
-    yield await reader.read(offset + done, Math.min(COPY_CHUNK, length - done));
   }
 }
 

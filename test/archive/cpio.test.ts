@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ArchiveMember, filesOf, readArchives, writeArchive } from '../../src/archive/index.ts';
+import {
+  type ArchiveMember,
+  ArchivesReader,
+  compressSmallest,
+  filesOf,
+  readArchives,
+  writeArchive,
+} from '../../src/archive/index.ts';
 
 const file = (path: string, text: string, mode = 0o100600): ArchiveMember => ({ path, mode, data: Buffer.from(text) });
 
@@ -158,6 +165,38 @@ describe('readArchives on raw archives', () => {
       Buffer.concat([writeArchive([file('a', 'x')]), rawEntry('./a', 'elsewhere', { 1: 0o120777 }), trailer]),
     );
     expect(filesOf(members)).toEqual(new Map());
+  });
+
+  it('gives the same however it is cut, and keeps only what is wanted', () => {
+    const archives = Buffer.concat([
+      Buffer.alloc(4),
+      rawEntry('./a', 'one'),
+      rawEntry('linked', '', { 0: 7, 4: 2 }),
+      rawEntry('b', 'data', { 0: 7, 4: 2 }),
+      trailer,
+      Buffer.alloc(512),
+      writeArchive([file('c', 'three'), file('etc/d', 'four')]),
+      compressSmallest(writeArchive([file('e', 'five')]), { among: ['xz'] }).bytes,
+    ]);
+    const keeps = (path: string) => path === 'a' || path === 'etc/d' || path === 'e';
+    fc.assert(
+      fc.property(fc.array(fc.nat(archives.length), { maxLength: 30 }), (cuts) => {
+        const reader = new ArchivesReader({ keeps });
+        const ends = [...cuts, archives.length].sort((a, b) => a - b);
+        ends.forEach((end, i) => {
+          reader.feed(archives.subarray(ends[i - 1] ?? 0, end));
+        });
+        expect(summary(reader.finish()).map(([path, , data]) => [path, data])).toEqual([
+          ['./a', 'one'],
+          ['linked', 'data'],
+          ['b', 'data'],
+          ['c', ''],
+          ['etc', ''],
+          ['etc/d', 'four'],
+          ['e', 'five'],
+        ]);
+      }),
+    );
   });
 
   it('survives any bytes', () => {

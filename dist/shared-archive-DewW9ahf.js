@@ -1,0 +1,1 @@
+export{u as decompressStream}from"./shared-archive-CZY6qr3D.js";

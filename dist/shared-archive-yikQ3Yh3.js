@@ -1,1 +1,0 @@
-export{l as decompressStream}from"./shared-archive-CgkFprTi.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-embed-ignition-B8-vlVc9.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-extract-iso-C1X_Up-w.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-fetch-coreos-B19_3bNb.js";

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-inspect-iso-B74FHt1v.js";

@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,_ as openLiveIso}from"./shared-iso-C3AC6UMp.js";import"./shared-run-C_yfQlsJ.js";

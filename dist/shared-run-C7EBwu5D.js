@@ -1,0 +1,1 @@
+export{t as embedIgnition}from"./shared-run-yiI3V2L0.js";
