@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
+import type { Advance } from '../io/progress.ts';
 import { KiB, MiB } from '../io/sizes.ts';
 import { type Extent, ExtentCursor, type Image, readExtents } from './image.ts';
-import type { Advance } from './tasks.ts';
 
 /** Zeros are found, and contents summed up, in clusters of this size: QCOW2's. */
 export const CLUSTER_SIZE = 64 * KiB;

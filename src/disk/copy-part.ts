@@ -1,10 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { writeSync } from 'node:fs';
+import type { Advance } from '../io/progress.ts';
 import { type Reader, readInto } from '../io/reader.ts';
 import { KiB, MiB } from '../io/sizes.ts';
 import type { Image } from './image.ts';
 import { type Step, schedule } from './schedule.ts';
-import type { Advance } from './tasks.ts';
 
 /** What is read at once: it stays in the cache of its core until it is hashed and written. */
 const CHUNK_SIZE = 256 * KiB;

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { inSteps } from '../io/progress.ts';
+import { type Advance, inSteps } from '../io/progress.ts';
 import { FileReader, type OpenFile, openFileReader, type Reader } from '../io/reader.ts';
 import { runInThread, type ThreadOptions, together } from '../io/threads.ts';
 import { type ClusterSums, sumWindows } from './cluster-sums.ts';
@@ -15,9 +15,6 @@ interface Results {
   readonly copy: readonly Digest[];
   readonly survey: readonly ClusterSums[];
 }
-
-/** Is told bytes that are done, and waited for. */
-export type Advance = (bytes: number) => void | Promise<void>;
 
 /** Does a task in the thread that calls it. */
 export function perform(task: Task, advance: Advance): Promise<Results[Task['kind']]> {

@@ -6,6 +6,9 @@ export interface Progress {
   advance(bytes: number): void;
 }
 
+/** Is told bytes that are done, and waited for. */
+export type Advance = (bytes: number) => void | Promise<void>;
+
 /** For callers that don't care. */
 export const noProgress: Progress = { total: () => {}, advance: () => {} };
 

@@ -27,7 +27,8 @@ export async function readInto(reader: Reader, buffer: Uint8Array, offset: numbe
   else buffer.set(await reader.read(offset, buffer.length));
 }
 
-const CHUNK_SIZE = 1024 * 1024;
+/** Small enough to be written fast, see `WRITE_SIZE` in `src/disk/copy-part.ts`. */
+const CHUNK_SIZE = 256 * 1024;
 
 /** Reads a range in pieces that fit in memory, each in a buffer of its own. */
 export async function* readChunks(reader: Reader, offset: number, length: number): AsyncGenerator<Buffer> {

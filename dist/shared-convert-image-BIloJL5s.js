@@ -1,0 +1,1 @@
+export{t as command}from"./shared-convert-image-BxqmRuM8.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-convert-image-DrVYz7zn.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-embed-ignition-ghhS0dHZ.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-inspect-iso-B74FHt1v.js";

@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,g as openLiveIso}from"./shared-iso-CYpMXijO.js";import"./shared-run-yiI3V2L0.js";

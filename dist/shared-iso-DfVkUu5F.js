@@ -1,0 +1,1 @@
+export{i as extractMinimalIso,a as extractPxe,t as inspectImage,g as openLiveIso}from"./shared-iso-M_ni8WaW.js";import"./shared-run-CbvFQTrO.js";

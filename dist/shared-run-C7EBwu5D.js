@@ -1,1 +1,0 @@
-export{t as embedIgnition}from"./shared-run-yiI3V2L0.js";
