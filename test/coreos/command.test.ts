@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -120,34 +120,62 @@ describe('fetch-coreos', () => {
 });
 
 describe("the runner's cache", () => {
-  /** Keeps what it is given by path and key, as the real one does. */
-  function fakeClient(kept: Map<string, Buffer>, available = true): CacheClient {
+  /** Keeps what it is given by path and key, and finds paths in the workspace, as the real one does. */
+  function fakeClient(kept: Map<string, Buffer>, workspace = folder, available = true): CacheClient {
     return {
       isFeatureAvailable: () => available,
       async restoreCache([path = ''], cacheKey) {
         const bytes = kept.get(`${cacheKey} ${path}`);
         if (!bytes) return undefined;
-        await writeFile(path, bytes);
+        await writeFile(join(workspace, path), bytes);
         return cacheKey;
       },
       async saveCache([path = ''], cacheKey) {
-        kept.set(`${cacheKey} ${path}`, await readFile(path));
+        kept.set(`${cacheKey} ${path}`, await readFile(join(workspace, path)));
         return 1;
       },
     };
   }
-  const runner = (): Host => ({ ...host, kind: 'runner', env: { RUNNER_TEMP: folder } });
+  const runner = (job = folder): Host => {
+    return { ...host, kind: 'runner', env: { RUNNER_TEMP: join(job, 'temp'), GITHUB_WORKSPACE: job } };
+  };
 
-  it('keeps an image under a key of its digest, wherever it was fetched to', async () => {
+  it('gives a job what another one has saved, wherever both work, and leaves the workspace as it was', async () => {
     const kept = new Map<string, Buffer>();
-    const cache = await runnerImageCache(runner(), async () => fakeClient(kept));
+    const [first, second] = [join(folder, 'first [1]'), join(folder, 'second')];
+    for (const job of [first, second]) await mkdir(job);
+    const saving = await runnerImageCache(runner(first), async () => fakeClient(kept, first));
     await writeFile(join(folder, 'x.iso'), 'image');
-    await cache?.save('abc', join(folder, 'x.iso'));
-    expect([...kept.keys()].join()).toMatch(/^k4all-coreos-abc .*abc.x\.iso$/);
-    const path = cache?.pathFor('abc', 'x.iso') ?? '';
-    expect(await cache?.restore('abc', path)).toBe(true);
+    await saving?.save('abc', join(folder, 'x.iso'));
+    expect(await readdir(first)).toEqual([]);
+    // Relative, and without anything that a glob would take for more than itself.
+    expect([...kept.keys()].join()).toMatch(/^k4all-coreos-abc [\w.-]+$/);
+    const restoring = await runnerImageCache(runner(second), async () => fakeClient(kept, second));
+    const path = restoring?.pathFor('abc', 'x.iso') ?? '';
+    expect(await restoring?.restore('abc', path)).toBe(true);
     expect(await readFile(path, 'utf8')).toBe('image');
-    expect(await cache?.restore('abd', cache.pathFor('abd', 'x.iso'))).toBe(false);
+    expect(await restoring?.restore('abd', restoring.pathFor('abd', 'x.iso'))).toBe(false);
+    expect(await readdir(second)).toEqual(['temp']);
+    expect(await readFile(join(folder, 'x.iso'), 'utf8')).toBe('image');
+  });
+
+  it('never mixes up jobs that restore and save one image at the same time', async () => {
+    const kept = new Map<string, Buffer>();
+    await writeFile(join(folder, 'x.iso'), 'image');
+    const jobs = await Promise.all(
+      Array.from({ length: 8 }, async (_, index) => {
+        const job = join(folder, `job${index}`);
+        await mkdir(job);
+        return runnerImageCache(runner(job), async () => fakeClient(kept, job));
+      }),
+    );
+    await Promise.all(jobs.map((cache) => cache?.save('abc', join(folder, 'x.iso'))));
+    const restored = jobs.map(async (cache) => {
+      const path = cache?.pathFor('abc', 'x.iso') ?? '';
+      return (await cache?.restore('abc', path)) && readFile(path, 'utf8');
+    });
+    expect(await Promise.all(restored)).toEqual(jobs.map(() => 'image'));
+    expect(stderr).not.toContain('warning');
   });
 
   it('warns when it fails, and is left out where there is none', async () => {
@@ -155,7 +183,7 @@ describe("the runner's cache", () => {
     const cache = await runnerImageCache(runner(), async () => broken);
     expect(await cache?.restore('abc', join(folder, 'abc/x.iso'))).toBe(false);
     expect(stderr).toContain("warning: x.iso can't be restored from the cache: no service");
-    expect(await runnerImageCache(runner(), async () => fakeClient(new Map(), false))).toBeUndefined();
+    expect(await runnerImageCache(runner(), async () => fakeClient(new Map(), folder, false))).toBeUndefined();
     expect(await runnerImageCache(host)).toBeUndefined();
   });
 });

@@ -115,6 +115,11 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq'], () => {
     // Every job leaves its summary, and the log of no job shows the token.
     expect(run.log).toContain('Summary - ### Release [v1.2.3]');
     expect(run.log).not.toContain(world.github.token);
+    for (const architecture of ['x86_64', 'aarch64']) {
+      // All jobs but the first have it from the cache.
+      const path = `/fedora-coreos-44.1.0-live-iso.${architecture}.iso`;
+      expect(world.fedora.requestsFor(path).map(({ method }) => method)).toEqual(['GET']);
+    }
   });
 
   it('release on a tag, run again: the same release, unchanged', { timeout: 2 * SLOW }, async () => {
