@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { appendFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { type Ghcr, startGhcr } from '../support/ghcr.ts';
 import { GitHubServer } from '../support/github-server.ts';
 import { describeWithPeers } from '../support/peers.ts';
+import { digestOf } from '../support/registry.ts';
 import { git } from '../support/repository.ts';
 import { type ActOptions, runAct } from './act.ts';
 import { addDocumentedWorkflow, startWorld, type World } from './world.ts';
@@ -75,7 +77,7 @@ describeWithPeers('workflows, by actionlint', ['actionlint'], () => {
   });
 });
 
-describeWithPeers('workflows, on a runner', ['act', 'git', 'jq'], () => {
+describeWithPeers('workflows, on a runner', ['act', 'git', 'jq', 'openssl', 'tar'], () => {
   let folder = '';
   let world: World;
   beforeEach(async () => {
@@ -87,9 +89,9 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq'], () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  const act = (options: Omit<ActOptions, 'cwd' | 'scratch' | 'secrets' | 'env'>) => {
-    const secrets = { GITHUB_TOKEN: world.github.token };
-    return runAct({ ...options, cwd: world.checkout, env: world.env, secrets, scratch: join(folder, 'act') });
+  const act = (options: Omit<ActOptions, 'cwd' | 'scratch' | 'secrets' | 'env'>, more: World['env'] = {}) => {
+    const [secrets, env] = [{ GITHUB_TOKEN: world.github.token }, { ...world.env, ...more }];
+    return runAct({ ...options, cwd: world.checkout, env, secrets, scratch: join(folder, 'act') });
   };
   const push = (ref: string) => ({ ref, repository: { full_name: 'k4all/demo' } });
   const images = (version: string) =>
@@ -161,15 +163,71 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq'], () => {
     expect(world.github.releases).toEqual([]);
   });
 
-  it('source container: the tracked files under the tags of the version', { timeout: SLOW }, async () => {
-    const workflow = await addDocumentedWorkflow(world, 'container');
-    git(world.checkout, 'tag', 'v1.2.3');
-    const variables = { SOURCE_CONTAINER: `oci:${join(folder, 'container')}` };
-    const run = await act({ workflow, event: 'push', payload: push('refs/tags/v1.2.3'), variables });
-    expect(run.code, run.log).toBe(0);
-    const index = JSON.parse(await readFile(join(folder, 'container/index.json'), 'utf8'));
-    const tags = index.manifests.flatMap((entry: { annotations: object }) => Object.values(entry.annotations));
-    expect(tags.sort()).toEqual(['latest', 'v1.2.3']);
+  describe('source container', () => {
+    /** What act calls the user who starts a run. */
+    const ACTOR = 'nektos/act';
+    const release = async (ghcr: Ghcr) => {
+      const workflow = await addDocumentedWorkflow(world, 'container');
+      git(world.checkout, 'tag', 'v1.2.3');
+      await writeFile(join(world.checkout, 'kubeconfig'), 'a secret that nobody tracks');
+      return act({ workflow, event: 'push', payload: push('refs/tags/v1.2.3') }, ghcr.env);
+    };
+    const account = () => `${ACTOR}:${world.github.token}`;
+
+    it('ghcr.io gets the tracked files, under the tags of the version', { timeout: SLOW }, async () => {
+      await using ghcr = await startGhcr(folder, { account: account(), publicPull: false });
+      const run = await release(ghcr);
+      expect(run.code, run.log).toBe(0);
+
+      const { blobs, manifests } = ghcr.registry;
+      const manifest = manifests.get('v1.2.3') ?? Buffer.alloc(0);
+      const digest = digestOf(manifest);
+      expect([...manifests.keys()].sort()).toEqual(['latest', digest, 'v1.2.3']);
+      expect(manifests.get('latest')).toEqual(manifest);
+      expect(run.log).toContain(`::set-output:: digest=${digest}`);
+      expect(run.log).toContain(`ghcr.io/k4all/demo@${digest}`);
+
+      const [layer] = JSON.parse(manifest.toString()).layers;
+      const archive = join(folder, 'layer.tar.gz');
+      await writeFile(archive, blobs.get(layer.digest) ?? '');
+      const listed = execFileSync('tar', ['-tzf', archive], { encoding: 'utf8' }).trim().split('\n');
+      const files = listed.filter((name) => !name.endsWith('/')).map((name) => name.replace(/^src\//, ''));
+      expect(files.sort()).toEqual(git(world.checkout, 'ls-files').trim().split('\n').sort());
+
+      // Nobody else can read a package that is new: said, with the place to change it.
+      expect(run.log).toMatch(/::notice::.*ghcr\.io\/k4all\/demo.*https:\/\/github\.com\/\S+\/settings/);
+    });
+
+    it('gives the token to the token server alone, and to no log', { timeout: SLOW }, async () => {
+      await using ghcr = await startGhcr(folder, { account: account(), publicPull: true });
+      const run = await release(ghcr);
+      expect(run.code, run.log).toBe(0);
+      const basic = `Basic ${Buffer.from(account()).toString('base64')}`;
+      const { authorizations } = ghcr.front;
+      expect(new Set(authorizations.filter((one) => one.includes('Basic')))).toEqual(new Set([`/token ${basic}`]));
+      expect(authorizations.filter((one) => !one.startsWith('/token'))).not.toHaveLength(0);
+      for (const one of authorizations.filter((one) => !one.startsWith('/token'))) {
+        expect(one).toMatch(/ (none|Bearer token-\d+)$/);
+      }
+      expect(new Set(ghcr.tunnels)).toEqual(new Set(['ghcr.io:443']));
+      expect(world.github.requests).toEqual([]);
+      for (const secret of [world.github.token, basic, 'token-1']) expect(run.log).not.toContain(secret);
+      expect(run.log).toContain('everybody can read the image');
+    });
+
+    it.each([
+      ['by the token server', 403, { account: 'somebody:else' }],
+      ['by the registry', 401, { uses: 0 }],
+    ])('refused %s: an annotation names the permission', { timeout: SLOW }, async (_by, status, options) => {
+      await using ghcr = await startGhcr(folder, { account: account(), publicPull: false, ...options });
+      const run = await release(ghcr);
+      expect(run.code).not.toBe(0);
+      const [annotation = ''] = /::error::.*/.exec(run.log) ?? [];
+      expect(annotation).toContain(`answered ${status}`);
+      expect(annotation).toContain('packages: write');
+      expect(ghcr.registry.manifests.size).toBe(0);
+      expect(run.log).not.toContain(world.github.token);
+    });
   });
 });
 

@@ -65,6 +65,8 @@ export interface TokenFront extends AsyncDisposable {
   readonly host: string;
   /** Paths of all requests to the registry, with their method. */
   readonly requests: string[];
+  /** The `Authorization` of every request, the token server's included, behind its path. */
+  readonly authorizations: string[];
   /** How many tokens were given out. */
   tokens: number;
 }
@@ -76,6 +78,8 @@ export interface TokenFrontOptions {
   readonly publicPull: boolean;
   /** A token is good for so many requests. */
   readonly uses?: number;
+  /** What clients know it as; its own address where nothing else is in between. */
+  readonly origin?: string;
 }
 
 /** A token server in front of a registry, as ghcr.io has it: 401 with a realm, tokens by Basic auth, or without it to pull. */
@@ -84,19 +88,21 @@ export async function tokenFront(upstream: string, options: TokenFrontOptions): 
   const requests: string[] = [];
   const server = createServer((incoming, response) => {
     const url = new URL(incoming.url ?? '/', `http://${front.host}`);
+    front.authorizations.push(`${url.pathname} ${incoming.headers.authorization ?? 'none'}`);
     if (url.pathname === '/token') return giveToken(incoming, response, url);
     requests.push(`${incoming.method} ${url.pathname}`);
     const grant = good.get((incoming.headers.authorization ?? '').replace(/^Bearer /, ''));
     const writes = !['GET', 'HEAD'].includes(incoming.method ?? '');
     if (grant && grant.uses-- > 0 && (!writes || grant.scope.includes('push'))) return forward(incoming, response);
     incoming.resume();
-    const realm = `Bearer realm="http://${front.host}/token",service="stand-in",scope="repository:user/image:pull"`;
+    const realm = `Bearer realm="${options.origin ?? `http://${front.host}`}/token",service="stand-in",scope="repository:user/image:pull"`;
     response.writeHead(401, { 'www-authenticate': realm }).end('{"errors":[{"code":"UNAUTHORIZED"}]}');
   });
   const port = await listen(server);
   const front: TokenFront = {
     host: `127.0.0.1:${port}`,
     requests,
+    authorizations: [],
     tokens: 0,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
