@@ -1,20 +1,24 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { peer } from '../support/peers.ts';
+import { readZip } from '../support/zip.ts';
+import { writeArtifactAction } from './artifacts/actions.ts';
+import { artifactFront } from './artifacts/front.ts';
 
 const SUITE = resolve(import.meta.dirname, '../..');
-/** Pinned actions that act can't fetch here, and the folders of their stand-ins. */
-const FOREIGN = {
-  'actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f': 'upload-artifact',
-  'actions/setup-node@6044e13b5dc448c55e2357c09f80417699197238': 'setup-node',
-};
+/** Pinned actions that act can't fetch here; all have stand-ins. */
+const UPLOAD_ARTIFACT = 'actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f';
+const DOWNLOAD_ARTIFACT = 'actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131';
+const SETUP_NODE = 'actions/setup-node@6044e13b5dc448c55e2357c09f80417699197238';
 
 export interface ActRun {
   readonly code: number;
   /** One line per message: `[workflow/job] text`, without colours. */
   readonly log: string;
+  /** What the run has attached: the files of each artifact. */
+  readonly artifacts: ReadonlyMap<string, ReadonlyMap<string, Buffer>>;
 }
 
 export interface ActOptions {
@@ -37,28 +41,49 @@ export async function runAct(options: ActOptions): Promise<ActRun> {
   await mkdir(join(scratch, 'tmp'), { recursive: true });
   const eventPath = join(scratch, 'event.json');
   await writeFile(eventPath, JSON.stringify(payload));
+  const artifacts = join(scratch, 'artifacts');
+  const artifactPort = await freePort();
+  await using front = await artifactFront(artifactPort);
   const args = [
     ...[options.event, '-W', options.workflow, '-e', eventPath, '-P', 'ubuntu-latest=-self-hosted', '--pull=false'],
     ...(options.job ? ['-j', options.job] : []),
-    ...['--local-repository', `k4all/build-iso@v1=${await shippedSuite(scratch)}`],
-    ...Object.entries(FOREIGN).flatMap(([action, folder]) => {
-      return ['--local-repository', `${action}=${join(import.meta.dirname, folder)}`];
+    ...pairs('--local-repository', {
+      'k4all/build-iso@v1': await shippedSuite(scratch),
+      [UPLOAD_ARTIFACT]: await writeArtifactAction('upload', scratch),
+      [DOWNLOAD_ARTIFACT]: await writeArtifactAction('download', scratch),
+      [SETUP_NODE]: join(import.meta.dirname, 'setup-node'),
     }),
-    ...['--artifact-server-addr', '127.0.0.1', '--artifact-server-path', join(scratch, 'artifacts')],
-    ...['--artifact-server-port', String(await freePort())],
+    ...['--artifact-server-addr', '127.0.0.1', '--artifact-server-path', artifacts],
+    ...['--artifact-server-port', String(artifactPort)],
     ...['--cache-server-addr', '127.0.0.1', '--cache-server-path', join(scratch, 'cache')],
     ...['--action-cache-path', join(scratch, 'actions'), '--action-offline-mode', '--env-file', '/dev/null'],
     ...pairs('--env', options.env),
     ...pairs('-s', options.secrets),
     ...pairs('--var', options.variables),
   ];
-  const env = { ...process.env, TMPDIR: join(scratch, 'tmp'), NO_COLOR: '1', XDG_CACHE_HOME: join(scratch, 'xdg') };
-  return new Promise((done) => {
+  const env = {
+    ...process.env,
+    ...{ TMPDIR: join(scratch, 'tmp'), XDG_CACHE_HOME: join(scratch, 'xdg'), NO_COLOR: '1' },
+    // What act tells the jobs instead of its artifact server's own address.
+    ACTIONS_RUNTIME_URL: front.url,
+  };
+  const run = await new Promise<Pick<ActRun, 'code' | 'log'>>((done) => {
     execFile(peer('act').path, args, { cwd: options.cwd, env, maxBuffer: 64 * 1024 ** 2 }, (error, stdout, stderr) => {
       const code = error ? (typeof error.code === 'number' ? error.code : 128) : 0;
       done({ code, log: stdout + stderr });
     });
   });
+  return { ...run, artifacts: await readArtifacts(artifacts) };
+}
+
+/** act's server keeps `<run>/<name>/<name>.zip`. */
+async function readArtifacts(folder: string): Promise<ActRun['artifacts']> {
+  const paths = await readdir(folder, { recursive: true }).catch(() => []);
+  const zips = paths.filter((path) => path.endsWith('.zip'));
+  const entries = zips.map(async (path) => {
+    return [basename(path, '.zip'), readZip(await readFile(join(folder, path)))] as const;
+  });
+  return new Map(await Promise.all(entries));
 }
 
 /** What a tag of the suite holds for its users; act copies the whole folder into memory, so it has no `node_modules`. */

@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { appendFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { sha256File } from '../../src/io/hash.ts';
+import { runCli } from '../support/bundle.ts';
 import { type Ghcr, startGhcr } from '../support/ghcr.ts';
 import { GitHubServer } from '../support/github-server.ts';
 import { describeWithPeers } from '../support/peers.ts';
@@ -17,6 +19,18 @@ const SUITE = resolve(import.meta.dirname, '../..');
 const WORKFLOWS = join(SUITE, '.github/workflows');
 const ROLES = ['bootstrap', 'control', 'worker'];
 const SLOW = 300_000;
+
+/** A job behind the documented one that shows what it gives back. */
+const SHOW_OUTPUTS = `
+  show:
+    needs: images
+    runs-on: ubuntu-latest
+    permissions: {}
+    steps:
+      - run: 'echo "release-url=$URL"'
+        env:
+          URL: \${{ needs.images.outputs.release-url }}
+`;
 
 interface Job {
   readonly permissions?: object;
@@ -49,6 +63,24 @@ describe.each(readdirSync(WORKFLOWS))('%s', (file) => {
   it('keeps the token out of the checkout', () => {
     const checkouts = text.match(/actions\/checkout@/g) ?? [];
     expect(text.match(/persist-credentials: false/g) ?? []).toHaveLength(checkouts.length);
+  });
+});
+
+it('lets only the jobs write that release or push', () => {
+  const writers = readdirSync(WORKFLOWS).flatMap((file) => {
+    const { jobs } = parse(readFileSync(join(WORKFLOWS, file), 'utf8')) as { jobs: Record<string, Job> };
+    const writing = Object.entries(jobs).filter(([, { permissions = {} }]) =>
+      Object.values(permissions).includes('write'),
+    );
+    return writing.map(([name, { permissions }]) => [`${file} ${name}`, permissions]);
+  });
+  expect(Object.fromEntries(writers)).toEqual({
+    'build-images.yml draft': { contents: 'write' },
+    'build-images.yml upload': { contents: 'write' },
+    'build-images.yml publish': { contents: 'write' },
+    'release.yml release': { contents: 'write' },
+    'release.yml major': { contents: 'write' },
+    'source-container.yml container': { contents: 'read', packages: 'write' },
   });
 });
 
@@ -112,7 +144,7 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq', 'openssl', 'tar
     expect(world.github.releases).toHaveLength(1);
     const [release] = world.github.releases;
     expect(release).toMatchObject({ tag: 'v1.2.3', draft: false, prerelease: false, makeLatest: 'true' });
-    expect(assetsOf(release?.id ?? 0)).toEqual(['SHA256SUMS', ...images('v1.2.3')]);
+    expect(assetsOf(release?.id ?? 0)).toEqual(['SHA256SUMS', 'build-info.json', ...images('v1.2.3')]);
     expect(world.github.violations).toEqual([]);
     // Every job leaves its summary, and the log of no job shows the token.
     expect(run.log).toContain('Summary - ### Release [v1.2.3]');
@@ -121,6 +153,14 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq', 'openssl', 'tar
       // All jobs but the first have it from the cache.
       const path = `/fedora-coreos-44.1.0-live-iso.${architecture}.iso`;
       expect(world.fedora.requestsFor(path).map(({ method }) => method)).toEqual(['GET']);
+    }
+    // What all jobs together have left is what one build of everything leaves.
+    const args = ['--workspace', world.checkout, '--version', 'v1.2.3', '--architectures', 'x86_64,aarch64'];
+    const single = await runCli(['build-iso', ...args, '--output-dir', join(folder, 'single')]);
+    expect(single.code, single.stderr).toBe(0);
+    for (const { name, digest } of release?.assets ?? []) {
+      if (name === 'SHA256SUMS') continue;
+      expect([name, digest]).toEqual([name, `sha256:${await sha256File(join(folder, 'single', name))}`]);
     }
   });
 
@@ -145,22 +185,56 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq', 'openssl', 'tar
     expect(world.github.releases).toEqual([]);
   });
 
-  it('by hand: the images of the chosen roles and formats as artifacts', { timeout: SLOW }, async () => {
-    const workflow = await addDocumentedWorkflow(world, 'build');
-    const inputs = { roles: 'control,worker', formats: 'iso', stream: 'stable', 'disk-size': '2G' };
-    const given = { ...inputs, 'boot-test': 'false', release: 'false' };
-    const payload = { ...push('refs/heads/main'), inputs: given };
-    const run = await act({ workflow, event: 'workflow_dispatch', payload });
-    expect(run.code, run.log).toBe(0);
-    const uploaded = join(folder, 'uploaded');
-    expect((await readdir(uploaded)).sort()).toEqual(['images-control-x86_64', 'images-worker-x86_64']);
-    const files = await readdir(join(uploaded, 'images-worker-x86_64'));
-    expect(files.sort()).toEqual([
-      'SHA256SUMS',
-      'build-info.json',
-      expect.stringMatching(/^k4all-worker-0\.0\.0-draft\.main\.g[0-9a-f]+-x86_64\.iso$/),
-    ]);
-    expect(world.github.releases).toEqual([]);
+  describe('by hand', () => {
+    /** Runs the workflow with these answers, on the branch; a job behind it shows the outputs. */
+    const dispatch = async (answers: Record<string, string>) => {
+      const workflow = await addDocumentedWorkflow(world, 'build', SHOW_OUTPUTS);
+      const inputs = { stream: 'stable', 'disk-size': '2G', 'boot-test': 'false', release: 'false', ...answers };
+      return act({ workflow, event: 'workflow_dispatch', payload: { ...push('refs/heads/main'), inputs } });
+    };
+    const VERSION = /^0\.0\.0-draft\.main\.g[0-9a-f]+$/;
+
+    it('the images of the chosen roles and formats as artifacts', { timeout: SLOW }, async () => {
+      const run = await dispatch({ roles: 'control,worker', formats: 'iso' });
+      expect(run.code, run.log).toBe(0);
+      expect([...run.artifacts.keys()].sort()).toEqual(['images-control-x86_64', 'images-worker-x86_64']);
+      expect([...(run.artifacts.get('images-worker-x86_64')?.keys() ?? [])].sort()).toEqual([
+        'SHA256SUMS',
+        'build-info.json',
+        expect.stringMatching(/^k4all-worker-0\.0\.0-draft\.main\.g[0-9a-f]+-x86_64\.iso$/),
+      ]);
+      expect(run.log).toMatch(/release-url=$/m);
+      expect(world.github.releases).toEqual([]);
+    });
+
+    it('a release of a branch: a draft that is whole, and where it is', { timeout: SLOW }, async () => {
+      const run = await dispatch({ roles: 'control,worker', formats: 'iso,vdi', release: 'true' });
+      expect(run.code, run.log).toBe(0);
+      const [draft, ...others] = world.github.releases;
+      expect(others).toEqual([]);
+      expect(draft).toMatchObject({ tag: expect.stringMatching(VERSION), draft: true });
+      const images = ['control', 'worker'].flatMap((role) => {
+        return ['iso', 'vdi'].map((format) => `k4all-${role}-${draft?.tag}-x86_64.${format}`);
+      });
+      expect(assetsOf(draft?.id ?? 0)).toEqual(['build-info.json', ...images]);
+      expect(run.log).toContain('5 assets are verified; the draft is not published');
+      expect(run.log).toMatch(/release-url=https:\/\/github\.example\/k4all\/demo\/releases\/tag\/untagged-\w+$/m);
+    });
+
+    it('a draft that lacks an image: an error that names it', { timeout: SLOW }, async () => {
+      // Somebody deletes an asset between the last upload and the publishing.
+      let uploads = 0;
+      world.github.fault = ({ route }) => {
+        if (route.startsWith('POST') && route.endsWith('/assets')) uploads++;
+        const [draft] = world.github.releases;
+        if (uploads === 2 && draft?.assets.length === 2) draft.assets.shift();
+        return undefined;
+      };
+      const run = await dispatch({ roles: 'worker', formats: 'iso', release: 'true' });
+      expect(run.code).not.toBe(0);
+      expect(run.log).toMatch(/::error::.*is not published:.*missing: k4all-worker-0\.0\.0-draft\S+-x86_64\.iso/);
+      expect(world.github.releases).toMatchObject([{ draft: true }]);
+    });
   });
 
   describe('source container', () => {

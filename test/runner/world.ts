@@ -21,16 +21,23 @@ export interface World extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
 
+export interface WorldOptions {
+  /** The live ISO for x86_64; a small one that doesn't boot where it isn't given. */
+  readonly base?: string;
+  /** The `live` of the definition. */
+  readonly live?: object;
+}
+
 /** A k4all repository whose definition leads to stand-ins on the loopback. */
-export async function startWorld(folder: string): Promise<World> {
+export async function startWorld(folder: string, { base, live }: WorldOptions = {}): Promise<World> {
   const [github, fedora] = await Promise.all([GitHubServer.start(), FcosServer.start()]);
   const checkout = join(folder, 'demo');
   await cp(join(SUITE, 'examples/cluster'), checkout, { recursive: true });
   const key = await makeKey('Fedora stand-in');
   await writeFile(join(checkout, 'fedora.asc'), key.armored);
-  await serveStream(folder, fedora, key);
+  await serveStream(base ?? (await smallBase(folder)), fedora, key);
   const coreos = { stream: 'stable', 'stream-url': fedora.url('/stable.json'), keyring: ['fedora.asc'] };
-  await writeFile(join(checkout, 'k4all.yaml'), stringify({ coreos, 'disk-size': '1G' }));
+  await writeFile(join(checkout, 'k4all.yaml'), stringify({ coreos, 'disk-size': '1G', ...(live && { live }) }));
   git(checkout, 'init', '--quiet', '--initial-branch=main');
   git(checkout, 'remote', 'add', 'origin', 'https://github.com/k4all/demo.git');
   git(checkout, 'add', '--all');
@@ -39,21 +46,21 @@ export async function startWorld(folder: string): Promise<World> {
     checkout,
     github,
     fedora,
-    env: { GITHUB_API_URL: github.apiUrl, UPLOADED_ARTIFACTS: join(folder, 'uploaded') },
+    env: { GITHUB_API_URL: github.apiUrl },
     async [Symbol.asyncDispose]() {
       await Promise.all([github[Symbol.asyncDispose](), fedora[Symbol.asyncDispose]()]);
     },
   };
 }
 
-async function serveStream(
-  folder: string,
-  fedora: FcosServer,
-  key: Awaited<ReturnType<typeof makeKey>>,
-): Promise<void> {
-  const demo = join(folder, 'base.iso');
-  await writeDemoBase(demo);
-  const images = { x86_64: await readFile(demo), aarch64: armIso() };
+async function smallBase(folder: string): Promise<string> {
+  const path = join(folder, 'base.iso');
+  await writeDemoBase(path);
+  return path;
+}
+
+async function serveStream(base: string, fedora: FcosServer, key: Awaited<ReturnType<typeof makeKey>>): Promise<void> {
+  const images = { x86_64: await readFile(base), aarch64: armIso() };
   const architectures: Record<string, object> = {};
   for (const [architecture, image] of Object.entries(images)) {
     const path = `/fedora-coreos-44.1.0-live-iso.${architecture}.iso`;
@@ -73,8 +80,12 @@ function armIso(): Buffer {
   return buildIso(tree, { volumeId: VOLUME_ID, hybrid: false }).image;
 }
 
-/** Puts a workflow of the docs into the checkout, as it stands there; commits it. Returns its path. */
-export async function addDocumentedWorkflow(world: World, name: string): Promise<string> {
+/**
+ * Puts a workflow of the docs into the checkout, as it stands there; commits it. Returns its path.
+ *
+ * @param more YAML of further jobs
+ */
+export async function addDocumentedWorkflow(world: World, name: string, more = ''): Promise<string> {
   const page = await readFile(join(SUITE, 'docs/workflows.md'), 'utf8');
   const block = [...page.matchAll(/```yaml\n(# (\.github\/workflows\/[\w-]+\.yml)\n[\s\S]*?)```/g)].find(
     ([, , path]) => path === `.github/workflows/${name}.yml`,
@@ -82,7 +93,7 @@ export async function addDocumentedWorkflow(world: World, name: string): Promise
   if (!block) throw new Error(`docs/workflows.md has no workflow ${name}`);
   const [, text = '', path = ''] = block;
   await mkdir(join(world.checkout, '.github/workflows'), { recursive: true });
-  await writeFile(join(world.checkout, path), text);
+  await writeFile(join(world.checkout, path), text + more);
   git(world.checkout, 'add', '--all');
   git(world.checkout, 'commit', '--quiet', '--message', `Add ${name}`);
   return path;
