@@ -3,11 +3,11 @@ import { AtomicFile, writeFileAtomic } from '../io/atomic-file.ts';
 import { messageOf, quote } from '../io/errors.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import type { Environment } from './find-program.ts';
-import { detectImage } from './image-format.ts';
+import { detectImage, type ImageKind } from './image-format.ts';
 import { chooseAccelerator } from './kvm.ts';
 import { Machine, type MachineEnd } from './machine.ts';
 import { findQemu, findUefi } from './qemu.ts';
-import type { Accelerator, Attachment, ExtraDisk } from './qemu-arguments.ts';
+import type { Accelerator, Attachment, ExtraDisk, UefiFlash } from './qemu-arguments.ts';
 
 /** The console is looked at this often (milliseconds), not at each of its bytes. */
 const LOOK_INTERVAL = 50;
@@ -63,7 +63,7 @@ export interface BootTestResult {
  * @throws Error if the image can't be read, QEMU or the firmware is missing, or `kvm` is asked for and not usable
  */
 export async function bootTest(options: BootTestOptions): Promise<BootTestResult> {
-  const { signal, env = process.env, notify = () => {}, attach = 'disk', timeout = 300 } = options;
+  const { signal, env = process.env, notify = () => {}, attach = 'disk' } = options;
   const paths = outputPaths(options.image, options.outputDir, options.disks ?? []);
   const qemu = await findQemu(env);
   const kind = await detectImage(options.image);
@@ -76,21 +76,39 @@ export async function bootTest(options: BootTestOptions): Promise<BootTestResult
     openDevice: options.openKvm ?? false,
   });
   if (choice.why) notify('info', `booting with emulation, which is slow: ${choice.why}`);
-  const { accelerator } = choice;
+  const boot = (accelerator: Accelerator) => bootOnce({ qemu, format: kind.format, uefi, accelerator, paths }, options);
+  const attempt = await boot(choice.accelerator);
+  const broken = brokenKvm(attempt);
+  if (broken === undefined || options.accelerator === 'kvm') return attempt.result;
+  notify('info', `booting again with emulation, which is slow: KVM gave up on the guest (${broken})`);
+  return (await boot('tcg')).result;
+}
 
+/** What stays the same for a boot, once it is found. */
+interface Setup {
+  readonly qemu: string;
+  readonly format: ImageKind['format'];
+  readonly uefi: UefiFlash | undefined;
+  readonly accelerator: Accelerator;
+  readonly paths: { readonly serialLog: string; readonly screenshot: string };
+}
+
+interface Attempt {
+  readonly result: BootTestResult;
+  readonly stop: Stop;
+}
+
+async function bootOnce(setup: Setup, options: BootTestOptions): Promise<Attempt> {
+  const { qemu, accelerator, paths, format, uefi } = setup;
+  const { signal, env = process.env, notify = () => {}, attach = 'disk', timeout = 300, memory = 2048 } = options;
   const watch = new ConsoleWatch(options.expect ?? DEFAULT_EXPECT, options.failOn ?? []);
   await using log = await SerialLog.create(paths.serialLog);
   const started = performance.now();
   await using machine = await Machine.start({
     ...{ qemu, env },
-    machine: {
-      image: resolve(options.image),
-      format: kind.format,
-      ...{ attach, uefi, accelerator },
-      memory: options.memory ?? 2048,
-      disks: options.disks,
-    },
+    machine: { image: resolve(options.image), disks: options.disks, format, attach, uefi, accelerator, memory },
     onConsole: (bytes) => log.write(watch.feed(bytes)),
+    onBios: (bytes) => watch.feedBios(bytes),
   });
   const stop = await whatStops(machine, watch, timeout, signal);
   const seconds = Math.round((performance.now() - started) / 100) / 10;
@@ -99,7 +117,17 @@ export async function bootTest(options: BootTestOptions): Promise<BootTestResult
   // What came until QEMU ended belongs to the same output: a failure in it wins.
   watch.look();
   await log.commit();
-  return { ...judge(watch, stop, timeout), seconds, ...paths, screenshot, accelerator, tail: watch.tail(20) };
+  const result = { ...judge(watch, stop, timeout), seconds, ...paths, screenshot, accelerator, tail: watch.tail(20) };
+  return { result, stop };
+}
+
+/**
+ * Whether KVM is to blame: it runs simple guests on some machines (nested virtualisation can be like that), and meets an
+ * instruction later that it can't carry out.
+ */
+function brokenKvm({ result, stop }: Attempt): string | undefined {
+  const stopped = typeof stop === 'object' && stop.how === 'stop';
+  return stopped && result.accelerator === 'kvm' ? stop.detail : undefined;
 }
 
 type Stop = 'decided' | 'timeout' | MachineEnd;
@@ -136,6 +164,7 @@ function judge(watch: ConsoleWatch, stop: Stop, timeout: number): Pick<BootTestR
 function withoutVerdict(stop: Stop, timeout: number, lastWords: string): string {
   if (typeof stop === 'string') return `timeout: "expect" was not seen within ${timeout} s; ${lastWords}`;
   if (stop.how === 'power-off') return `power-off before "expect" was seen; ${lastWords}`;
+  if (stop.how === 'stop') return `QEMU stopped the machine before "expect" was seen: ${quote(stop.detail)}`;
   return `QEMU ended before "expect" was seen: ${quote(stop.detail)}`;
 }
 

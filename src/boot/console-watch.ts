@@ -15,6 +15,11 @@ export const FAILURES: readonly { readonly what: string; readonly pattern: RegEx
   { what: 'no bootable device', pattern: /UEFI Interactive Shell v\d/ },
 ];
 
+/** What SeaBIOS says when nothing was left to try; it tells no serial console. */
+const BIOS_FAILURE = /No bootable device\./;
+/** More than SeaBIOS says in one boot. */
+const BIOS_WINDOW = 16 * 1024;
+
 /** Matches may span this much of the console's text, so that a talkative one doesn't make every look longer. */
 const WINDOW = 64 * 1024;
 
@@ -32,6 +37,7 @@ export class ConsoleWatch {
   readonly #decoder = new StringDecoder('utf8');
   #window = '';
   #fresh = false;
+  #bios = '';
 
   constructor(expect: RegExp, failOn: readonly RegExp[]) {
     this.#expect = expect;
@@ -45,6 +51,12 @@ export class ConsoleWatch {
     this.#fresh ||= text !== '';
     if (this.#window.length > 4 * WINDOW) this.look();
     return text;
+  }
+
+  /** Takes bytes that the BIOS wrote for a debugger. */
+  feedBios(bytes: Uint8Array): void {
+    this.#bios = (this.#bios + Buffer.from(bytes).toString('latin1')).slice(-BIOS_WINDOW);
+    this.#fresh = true;
   }
 
   /** Whether what has arrived so far decides the boot. */
@@ -79,7 +91,14 @@ export class ConsoleWatch {
       const line = matchedLine(plain, pattern);
       if (line !== undefined) return `${what}: ${quote(line)}`;
     }
-    return undefined;
+    return this.#biosFailure();
+  }
+
+  /** With what became of the first device, the image: no boot sector, a medium that can't be read. */
+  #biosFailure(): string | undefined {
+    if (!BIOS_FAILURE.test(this.#bios)) return undefined;
+    const tries = this.#bios.match(/^Boot(?:ing from| failed:) .*$/gm) ?? [];
+    return `no bootable device: the BIOS says ${quote(tries.slice(0, 2).join(' '))}`;
   }
 }
 

@@ -1,9 +1,11 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Environment } from './find-program.ts';
+import { listenForQemu } from './local-server.ts';
 import { Monitor } from './monitor.ts';
 import { type MachineDescription, qemuArguments } from './qemu-arguments.ts';
 import { ppmToPng } from './screenshot.ts';
@@ -16,8 +18,9 @@ type QemuProcess = ChildProcessByStdio<null, Readable, Readable>;
 
 /** How a machine came to its end by itself. */
 export interface MachineEnd {
-  readonly how: 'power-off' | 'exit';
-  /** For `exit`: QEMU's exit code or signal with its last message. */
+  /** `stop`: QEMU can't go on with the guest and has stopped it, as for an internal error of KVM. */
+  readonly how: 'power-off' | 'exit' | 'stop';
+  /** For `exit`: QEMU's exit code or signal with its last message. For `stop`: what QEMU said. */
   readonly detail: string;
 }
 
@@ -27,13 +30,15 @@ export class Machine implements AsyncDisposable {
   readonly ended: Promise<MachineEnd>;
   readonly #folder: string;
   readonly #monitor: Monitor;
+  readonly #bios: Server;
   readonly #process: QemuProcess;
   /** Settles when QEMU has ended and its console is read to the last byte. */
   readonly #closed: Promise<void>;
 
-  private constructor(folder: string, monitor: Monitor, qemu: QemuProcess, ended: Promise<MachineEnd>) {
+  private constructor(folder: string, monitor: Monitor, bios: Server, qemu: QemuProcess, ended: Promise<MachineEnd>) {
     this.#folder = folder;
     this.#monitor = monitor;
+    this.#bios = bios;
     this.#process = qemu;
     this.ended = ended;
     this.#closed = new Promise((resolve) => {
@@ -42,22 +47,33 @@ export class Machine implements AsyncDisposable {
     });
   }
 
-  /** @param onConsole gets the bytes of the serial console as they come */
+  /**
+   * @param onConsole gets the bytes of the serial console as they come
+   * @param onBios gets what a BIOS tells a debugger
+   */
   static async start(options: {
     qemu: string;
-    machine: Omit<MachineDescription, 'monitor'>;
+    machine: Omit<MachineDescription, 'monitor' | 'biosLog'>;
     env: Environment;
     onConsole: (bytes: Buffer) => void;
+    onBios: (bytes: Buffer) => void;
   }): Promise<Machine> {
     const folder = await mkdtemp(join(tmpdir(), 'k4all-boot-'));
     const end = Promise.withResolvers<MachineEnd>();
+    let stderr = '';
     const monitor = await Monitor.listen(join(folder, 'monitor'), (event) => {
       if (event === 'SHUTDOWN') end.resolve({ how: 'power-off', detail: '' });
+      // After a power-off this event follows the other one.
+      if (event === 'STOP') end.resolve({ how: 'stop', detail: /^.*internal error.*$/im.exec(stderr)?.[0] ?? '' });
     });
-    const args = qemuArguments({ ...options.machine, monitor: monitor.address });
+    const bios = await listenForQemu(join(folder, 'bios'));
+    bios.server.once('connection', (socket) => {
+      socket.on('data', options.onBios).on('error', () => {});
+      bios.server.close();
+    });
+    const args = qemuArguments({ ...options.machine, monitor: monitor.address, biosLog: bios.address });
     const qemu = spawn(options.qemu, args, { stdio: ['ignore', 'pipe', 'pipe'], env: options.env });
     qemu.stdout.on('data', options.onConsole);
-    let stderr = '';
     qemu.stderr.setEncoding('utf8').on('data', (text) => {
       stderr = (stderr + text).slice(-STDERR_LIMIT);
     });
@@ -66,7 +82,7 @@ export class Machine implements AsyncDisposable {
       const message = stderr.trim();
       end.resolve({ how: 'exit', detail: `${signal ?? `exit code ${code}`}${message ? `: ${message}` : ''}` });
     });
-    return new Machine(folder, monitor, qemu, end.promise);
+    return new Machine(folder, monitor, bios.server, qemu, end.promise);
   }
 
   /** The screen as a PNG. @throws Error if QEMU can't give it any more */
@@ -88,6 +104,7 @@ export class Machine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     this.#monitor.close();
+    this.#bios.close();
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

@@ -1,6 +1,6 @@
-import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { listenForQemu } from './local-server.ts';
 
 /** How long QEMU may take for one command. */
 const COMMAND_TIMEOUT = 10_000;
@@ -11,12 +11,9 @@ interface Answer {
   readonly error?: { readonly desc?: string };
 }
 
-/**
- * The machine protocol (docs/interop/qmp-spec in QEMU). We listen and QEMU connects, so that no port has to be guessed
- * and nothing has to be waited for.
- */
+/** The machine protocol (docs/interop/qmp-spec in QEMU). */
 export class Monitor {
-  /** What QEMU connects to: the path of a Unix socket, or a port of this machine where there are none. */
+  /** What QEMU connects to. */
   readonly address: string | number;
   readonly #server: Server;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
@@ -31,14 +28,10 @@ export class Monitor {
     server.on('connection', (socket) => this.#attach(socket));
   }
 
-  /** @param path of the Unix socket, in a folder that only this user may enter; ignored on Windows */
+  /** @param path as `listenForQemu` takes it */
   static async listen(path: string, onEvent: (name: string) => void): Promise<Monitor> {
-    const server = createServer();
-    if (process.platform === 'win32') server.listen(0, '127.0.0.1');
-    else server.listen(path);
-    await once(server, 'listening');
-    const address = server.address();
-    return new Monitor(server, typeof address === 'object' && address ? address.port : path, onEvent);
+    const { server, address } = await listenForQemu(path);
+    return new Monitor(server, address, onEvent);
   }
 
   /** @throws Error if QEMU refuses, isn't connected, or doesn't answer in time */

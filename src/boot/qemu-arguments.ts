@@ -29,6 +29,8 @@ export interface MachineDescription {
   readonly disks?: readonly ExtraDisk[] | undefined;
   /** Where QEMU connects to for the machine protocol: a Unix socket's path, or a port on this machine. */
   readonly monitor: string | number;
+  /** Where QEMU connects to with what the BIOS says to nobody but a debugger. */
+  readonly biosLog: string | number;
 }
 
 /**
@@ -44,7 +46,8 @@ export function qemuArguments(machine: MachineDescription): string[] {
     ...(machine.accelerator === 'kvm' ? [['-cpu', 'host', '-smp', '2']] : [['-cpu', 'max', '-smp', '1']]),
     ['-m', `${machine.memory}M`],
     ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
-    ['-chardev', monitorChannel(machine.monitor), '-mon', 'chardev=monitor,mode=control'],
+    ['-chardev', channel('monitor', machine.monitor), '-mon', 'chardev=monitor,mode=control'],
+    machine.uefi ? [] : biosLogArguments(machine.biosLog),
     // A machine that boots Fedora CoreOS has entropy and a network; without an option ROM nothing tries to boot from it.
     ['-device', 'virtio-rng-pci', '-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='],
     flashArguments(machine.uefi),
@@ -53,9 +56,16 @@ export function qemuArguments(machine: MachineDescription): string[] {
   ].flat();
 }
 
-function monitorChannel(monitor: string | number): string {
-  const address = typeof monitor === 'string' ? `path=${optionValue(monitor)}` : `host=127.0.0.1,port=${monitor}`;
-  return `socket,id=monitor,${address}`;
+function channel(id: string, to: string | number): string {
+  return `socket,id=${id},${typeof to === 'string' ? `path=${optionValue(to)}` : `host=127.0.0.1,port=${to}`}`;
+}
+
+/**
+ * SeaBIOS writes its screen to this port too, where it finds QEMU behind it. No system looks there, so that the machine is
+ * the same for what it boots.
+ */
+function biosLogArguments(to: string | number): string[] {
+  return ['-chardev', channel('bios', to), '-device', 'isa-debugcon,iobase=0x402,chardev=bios'];
 }
 
 function flashArguments(uefi: UefiFlash | undefined): string[] {

@@ -81,4 +81,24 @@ describe('ConsoleWatch', () => {
     expect(watch.look()).toBe(true);
     expect(watch.tail(1)).toEqual(['thread']);
   });
+
+  it('hears from the BIOS that there is nothing to boot, in however many pieces', () => {
+    const told =
+      'Booting from Hard Disk...\nBoot failed: not a bootable disk\n\nenter handle_18:\n  NULL\nBooting from Floppy...\nNo bootable device.\n';
+    const watch = new ConsoleWatch(/READY/, []);
+    for (const byte of Buffer.from(told.slice(0, -2))) watch.feedBios(Buffer.of(byte));
+    expect(watch.look()).toBe(false);
+    watch.feedBios(Buffer.from(told.slice(-2)));
+    expect(watch.look()).toBe(true);
+    expect(watch.failure).toBe(
+      'no bootable device: the BIOS says "Booting from Hard Disk... Boot failed: not a bootable disk"',
+    );
+  });
+
+  it('takes what only the BIOS shows for neither output nor success', () => {
+    const watch = new ConsoleWatch(/READY/, [/READY/]);
+    watch.feedBios(Buffer.from('READY\n'.repeat(10_000)));
+    expect(watch.look()).toBe(false);
+    expect(watch.tail(1)).toEqual([]);
+  });
 });

@@ -8,6 +8,7 @@ const machine: MachineDescription = {
   memory: 2048,
   accelerator: 'tcg',
   monitor: '/tmp/x/monitor',
+  biosLog: '/tmp/x/bios',
 };
 
 /** The values of an option that may be repeated. */
@@ -61,16 +62,29 @@ describe('qemuArguments', () => {
       'the monitor on a Unix socket',
       {},
       '-chardev',
-      ['stdio,id=console,signal=off', 'socket,id=monitor,path=/tmp/x/monitor'],
+      ['stdio,id=console,signal=off', 'socket,id=monitor,path=/tmp/x/monitor', 'socket,id=bios,path=/tmp/x/bios'],
     ],
     [
       'the monitor on a port',
-      { monitor: 4444 },
+      { monitor: 4444, biosLog: 4445 },
       '-chardev',
-      ['stdio,id=console,signal=off', 'socket,id=monitor,host=127.0.0.1,port=4444'],
+      [
+        'stdio,id=console,signal=off',
+        'socket,id=monitor,host=127.0.0.1,port=4444',
+        'socket,id=bios,host=127.0.0.1,port=4445',
+      ],
     ],
   ])('%s', ([, change, option, expected]) => {
     expect(values(qemuArguments({ ...machine, ...change }), option)).toEqual(expected);
+  });
+
+  it('listens to a BIOS, and not to a UEFI firmware, which says what it finds on the serial console', () => {
+    const debugged = (change: Partial<MachineDescription>) => {
+      const devices = values(qemuArguments({ ...machine, ...change }), '-device');
+      return devices.some((device) => device.startsWith('isa-debugcon,iobase=0x402,'));
+    };
+    expect(debugged({})).toBe(true);
+    expect(debugged({ uefi: { code: '/c.fd' } })).toBe(false);
   });
 
   it('boots from the image alone', () => {

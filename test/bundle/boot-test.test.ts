@@ -154,9 +154,17 @@ describeWithPeers('boot-test', ['qemu-system-x86_64', 'qemu-img'], () => {
     ],
     ['timeout', ['waiting\n'], ['--timeout', '2'], 'timeout: "expect" was not seen within 2 s'],
     ['silence', [''], ['--timeout', '2'], 'the serial console stayed empty'],
+    ['no boot sector', [], [], 'the BIOS says "Booting from Hard Disk... Boot failed: not a bootable disk"'],
+    [
+      'no boot sector on a CD-ROM',
+      [],
+      ['--attach', 'cdrom'],
+      'no bootable device: the BIOS says "Booting from DVD/CD... Boot failed: ',
+    ],
     ['fail-on', ['a, b\n'], ['--fail-on', 'a, b'], 'the console matches "fail-on" "a, b": "a, b"'],
   ] as const)('fails on %s and sets all outputs', async ([, [text, then], options, reason]) => {
-    const path = await image('a.img', text, then);
+    const path = await image('a.img', text ?? '', then);
+    if (text === undefined) await writeFile(path, Buffer.alloc(1024 ** 2));
     const args = ['boot-test', '--image', path, '--accelerator', 'tcg', '--json', ...options];
     const { code, stdout, stderr } = await runCli(args, { cwd: folder });
     expect(code).toBe(1);
