@@ -6,19 +6,22 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { sha256File } from '../../src/io/hash.ts';
+import { labIso } from '../boot/boot.ts';
+import { LAB_TOOLS } from '../boot/parts.ts';
 import { runCli } from '../support/bundle.ts';
 import { type Ghcr, startGhcr } from '../support/ghcr.ts';
 import { GitHubServer } from '../support/github-server.ts';
 import { describeWithPeers } from '../support/peers.ts';
 import { digestOf } from '../support/registry.ts';
 import { git } from '../support/repository.ts';
-import { type ActOptions, runAct } from './act.ts';
+import { type ActOptions, type ActRun, runAct } from './act.ts';
 import { addDocumentedWorkflow, startWorld, type World } from './world.ts';
 
 const SUITE = resolve(import.meta.dirname, '../..');
 const WORKFLOWS = join(SUITE, '.github/workflows');
 const ROLES = ['bootstrap', 'control', 'worker'];
 const SLOW = 300_000;
+const push = (ref: string) => ({ ref, repository: { full_name: 'k4all/demo' } });
 
 /** A job behind the documented one that shows what it gives back. */
 const SHOW_OUTPUTS = `
@@ -84,6 +87,14 @@ it('lets only the jobs write that release or push', () => {
   });
 });
 
+it('has no action that does something at the start or the end of a job', () => {
+  const actions = readdirSync(join(SUITE, 'actions')).map((name) => join(SUITE, 'actions', name, 'action.yml'));
+  for (const file of [join(SUITE, 'action.yml'), ...actions]) {
+    const { runs } = parse(readFileSync(file, 'utf8')) as { runs: object };
+    expect(Object.keys(runs).sort(), file).toEqual(['main', 'using']);
+  }
+});
+
 it('calls the suite by its name where other repositories call the workflow', () => {
   for (const file of ['build-images.yml', 'source-container.yml']) {
     const text = readFileSync(join(WORKFLOWS, file), 'utf8');
@@ -125,7 +136,6 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq', 'openssl', 'tar
     const [secrets, env] = [{ GITHUB_TOKEN: world.github.token }, { ...world.env, ...more }];
     return runAct({ ...options, cwd: world.checkout, env, secrets, scratch: join(folder, 'act') });
   };
-  const push = (ref: string) => ({ ref, repository: { full_name: 'k4all/demo' } });
   const images = (version: string) =>
     ROLES.flatMap((role) => [
       `k4all-${role}-${version}-aarch64.iso`,
@@ -305,6 +315,60 @@ describeWithPeers('workflows, on a runner', ['act', 'git', 'jq', 'openssl', 'tar
   });
 });
 
+describeWithPeers('workflows, with images that boot', [...LAB_TOOLS, 'act', 'git', 'jq'], () => {
+  let folder = '';
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'k4all-runner-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  /** Runs the manual workflow on one role and format, with a live ISO that boots. */
+  async function bootTested(world: World, release: boolean) {
+    const workflow = await addDocumentedWorkflow(world, 'build');
+    const inputs = { roles: 'bootstrap', formats: 'iso', stream: 'stable', 'disk-size': '1G', 'boot-test': 'true' };
+    return runAct({
+      ...{ workflow, event: 'workflow_dispatch', cwd: world.checkout, env: world.env, scratch: join(folder, 'act') },
+      payload: { ...push('refs/heads/main'), inputs: { ...inputs, release: String(release) } },
+      secrets: { GITHUB_TOKEN: world.github.token },
+    });
+  }
+
+  const bootArtifact = ({ artifacts }: ActRun) => {
+    const [name = '', ...others] = [...artifacts.keys()].filter((name) => name.startsWith('boot-test-'));
+    expect(others).toEqual([]);
+    expect(name).toMatch(/^boot-test-k4all-bootstrap-0\.0\.0-draft\.main\.g[0-9a-f]+-x86_64\.iso-cdrom-bios$/);
+    const files = [...(artifacts.get(name) ?? [])];
+    const [screen, serial] = ['.png', '.serial.log'].map(
+      (ending) => files.find(([file]) => file.endsWith(ending))?.[1],
+    );
+    return { screen, serial: serial?.toString() ?? '' };
+  };
+
+  it('boot-test: what comes up is uploaded, with log and screen attached', { timeout: SLOW }, async (context) => {
+    const base = (await labIso()) ?? context.skip('the parts of the boot laboratory can not be had');
+    await using world = await startWorld(folder, { base });
+    const run = await bootTested(world, true);
+    expect(run.code, run.log).toBe(0);
+    expect(run.log).toMatch(/^### Boot test$[\s\S]*✅ passed/m);
+    const { screen, serial } = bootArtifact(run);
+    expect(serial).toContain('Ignition finished successfully');
+    expect(screen?.subarray(1, 4).toString()).toBe('PNG');
+    expect(world.github.releases[0]?.assets).toHaveLength(2);
+  });
+
+  it('boot-test: what does not come up is told and attached, and not released', { timeout: SLOW }, async (context) => {
+    const base = (await labIso()) ?? context.skip('the parts of the boot laboratory can not be had');
+    const live = { 'kernel-arguments': { append: ['rdinit=/missing'] } };
+    await using world = await startWorld(folder, { base, live });
+    const run = await bootTested(world, true);
+    expect(run.code).not.toBe(0);
+    expect(run.log).toMatch(/::error::build-iso: .*bootstrap\S+\.iso did not boot: kernel panic/);
+    expect(run.log).toMatch(/^### Boot test$[\s\S]*❌ failed/m);
+    expect(bootArtifact(run).serial).toContain('Kernel panic - not syncing');
+    expect(world.github.releases).toMatchObject([{ draft: true, assets: [] }]);
+  });
+});
+
 describeWithPeers('every action by uses: ./', ['act', 'git', 'jq', 'qemu-system-x86_64'], () => {
   it('works as a step, on what the one before has made', { timeout: SLOW }, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'k4all-runner-'));
@@ -315,8 +379,13 @@ describeWithPeers('every action by uses: ./', ['act', 'git', 'jq', 'qemu-system-
       const workflow = '.github/workflows/ci.yml';
       const run = await runAct({ cwd: SUITE, workflow, event: 'push', job: 'actions', env, scratch });
       expect(run.code, run.log).toBe(0);
-      expect(run.log).toContain('boot-test-disk.img-disk-bios');
       expect(run.log).toContain('Job succeeded');
+      const attached = run.artifacts.get('boot-test-disk.img-disk-bios');
+      expect(attached?.get('disk.serial.log')?.toString()).toContain('localhost login: ');
+      expect(attached?.get('disk.png')?.subarray(1, 4).toString()).toBe('PNG');
+      // Post steps run, and ours have none: all is done and said when a step ends.
+      const posts = [...run.log.matchAll(/Run Post (\S+)/g)].map(([, action]) => action);
+      expect(posts).toEqual([expect.stringMatching(/^actions\/setup-node@/)]);
       expect(github.releases).toEqual([]);
     } finally {
       await rm(folder, { recursive: true, force: true });
