@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join } from 'node:path';
 import { hasCode } from '../io/errors.ts';
+import { pathInside } from '../io/paths.ts';
 import { type Architecture, type Definition, defaultDefinition, type Format, parseDefinition } from './definition.ts';
 import { insideWorkspace } from './plan.ts';
 
@@ -55,11 +56,9 @@ export async function loadDefinition(
     throw new Error(`"definition": there is no file ${file}`);
   });
   if (text === undefined) return { definition: apply(defaultDefinition, overrides), folder: '.', file: undefined };
-  const folder = relative(workspace, dirname(path)).split(sep).join('/') || '.';
-  if (folder === '..' || folder.startsWith('../')) {
-    throw new Error(`"definition": ${path} is outside the workspace ${workspace}`);
-  }
-  return { definition: apply(parseDefinition(text, path), overrides), folder, file: path };
+  const folder = pathInside(workspace, dirname(path));
+  if (folder === undefined) throw new Error(`"definition": ${path} is outside the workspace ${workspace}`);
+  return { definition: apply(parseDefinition(text, path), overrides), folder: folder || '.', file: path };
 }
 
 function apply(definition: Definition, overrides: Overrides): Definition {

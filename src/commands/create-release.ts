@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { relative, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { glob } from 'tinyglobby';
 import type { Host } from '../host/host.ts';
 import { quote, UsageError } from '../io/errors.ts';
+import { pathInside, portableGlob } from '../io/paths.ts';
 import { formatSize } from '../io/sizes.ts';
 import { coreosReleasesNear, publishRelease, type ReleaseContext, type ReleaseResult } from '../release/index.ts';
 import { defineCommand } from './command.ts';
@@ -176,14 +177,13 @@ async function findFiles(patterns: readonly string[], cwd: string, required: boo
 
 async function expand(pattern: string, cwd: string, excluded: readonly string[]): Promise<string[]> {
   const options = { cwd, absolute: true, onlyFiles: true, dot: true, expandDirectories: false };
-  const matches = await glob([pattern], { ...options, ignore: [...excluded] });
+  const matches = await glob([portableGlob(pattern)], { ...options, ignore: excluded.map((one) => portableGlob(one)) });
   return matches.map((match) => resolve(match));
 }
 
 /** Relative to the current folder where it is inside; an asset's bare name stays as it is. */
 function shownPath(path: string, cwd: string): string {
-  const inside = relative(cwd, resolve(cwd, path));
-  return inside.startsWith('..') ? path : inside.replaceAll('\\', '/');
+  return pathInside(cwd, path) ?? path;
 }
 
 function summaryOf({ tag, url, published, assets }: ReleaseResult): string {

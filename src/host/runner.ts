@@ -1,6 +1,6 @@
-import { relative, resolve } from 'node:path';
 import { debug, error, group, info, notice, setSecret, summary, warning } from '@actions/core';
 import type { Finding } from '../io/errors.ts';
+import { relativePath } from '../io/paths.ts';
 import type { Host } from './host.ts';
 import { ProgressMeter } from './progress-meter.ts';
 
@@ -13,7 +13,7 @@ export function runnerHost(options: { env: Host['env']; signal: AbortSignal }): 
   const workspace = env.GITHUB_WORKSPACE ?? process.cwd();
   const annotate = ({ severity, message, location }: Finding) => {
     const properties = location && {
-      file: relative(workspace, resolve(workspace, location.file)).replaceAll('\\', '/'),
+      file: relativePath(workspace, location.file),
       ...(location.line !== undefined && { startLine: location.line }),
       ...(location.column !== undefined && { startColumn: location.column }),
     };

@@ -1,8 +1,9 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, type Stats, statSync } from 'node:fs';
-import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { join, resolve } from 'node:path';
 import picomatch from 'picomatch';
 import { hasCode, quote } from '../io/errors.ts';
 import { sha256 } from '../io/hash.ts';
+import { pathInside } from '../io/paths.ts';
 import { REFUSED, TreeError, treeError } from './tree-error.ts';
 import { FOLDER, type TreeNode, walk } from './walk.ts';
 
@@ -133,8 +134,8 @@ export class VirtualTree {
       if (target.startsWith(`${root}/`)) return target.slice(root.length + 1).split('/');
     }
     for (const root of this.#roots) {
-      const inside = relative(root, resolve(root, target));
-      if (inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside)) return inside.split(sep);
+      const inside = pathInside(root, target);
+      if (inside !== undefined) return inside.split('/');
     }
     return undefined;
   }
