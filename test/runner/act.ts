@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { basename, join, resolve } from 'node:path';
+import { basename, delimiter, join, resolve } from 'node:path';
 import { peer } from '../support/peers.ts';
 import { readZip } from '../support/zip.ts';
 import { writeArtifactAction } from './artifacts/actions.ts';
@@ -31,6 +31,8 @@ export interface ActOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly secrets?: Readonly<Record<string, string>>;
   readonly variables?: Readonly<Record<string, string>>;
+  /** A folder whose programs go before all others. */
+  readonly path?: string;
   /** Takes act's caches, artifacts and temporary files. */
   readonly scratch: string;
 }
@@ -45,7 +47,8 @@ export async function runAct(options: ActOptions): Promise<ActRun> {
   const artifactPort = await freePort();
   await using front = await artifactFront(artifactPort);
   const args = [
-    ...[options.event, '-W', options.workflow, '-e', eventPath, '-P', 'ubuntu-latest=-self-hosted', '--pull=false'],
+    ...[options.event, '-W', options.workflow, '-e', eventPath, '--pull=false'],
+    ...['ubuntu-latest', 'macos-latest', 'windows-latest'].flatMap((label) => ['-P', `${label}=-self-hosted`]),
     ...(options.job ? ['-j', options.job] : []),
     ...pairs('--local-repository', {
       'k4all/build-iso@v1': await shippedSuite(scratch),
@@ -63,6 +66,7 @@ export async function runAct(options: ActOptions): Promise<ActRun> {
   ];
   const env = {
     ...process.env,
+    PATH: [...(options.path ? [options.path] : []), process.env.PATH].join(delimiter),
     ...{ TMPDIR: join(scratch, 'tmp'), XDG_CACHE_HOME: join(scratch, 'xdg'), NO_COLOR: '1' },
     // What act tells the jobs instead of its artifact server's own address.
     ACTIONS_RUNTIME_URL: front.url,

@@ -10,7 +10,6 @@ import { labIso } from '../boot/boot.ts';
 import { LAB_TOOLS } from '../boot/parts.ts';
 import { runCli } from '../support/bundle.ts';
 import { type Ghcr, startGhcr } from '../support/ghcr.ts';
-import { GitHubServer } from '../support/github-server.ts';
 import { describeWithPeers } from '../support/peers.ts';
 import { digestOf } from '../support/registry.ts';
 import { git } from '../support/repository.ts';
@@ -366,29 +365,5 @@ describeWithPeers('workflows, with images that boot', [...LAB_TOOLS, 'act', 'git
     expect(run.log).toMatch(/^### Boot test$[\s\S]*❌ failed/m);
     expect(bootArtifact(run).serial).toContain('Kernel panic - not syncing');
     expect(world.github.releases).toMatchObject([{ draft: true, assets: [] }]);
-  });
-});
-
-describeWithPeers('every action by uses: ./', ['act', 'git', 'jq', 'qemu-system-x86_64'], () => {
-  it('works as a step, on what the one before has made', { timeout: SLOW }, async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'k4all-runner-'));
-    try {
-      await using github = await GitHubServer.start();
-      const scratch = join(folder, 'act');
-      const env = { GITHUB_API_URL: github.apiUrl };
-      const workflow = '.github/workflows/ci.yml';
-      const run = await runAct({ cwd: SUITE, workflow, event: 'push', job: 'actions', env, scratch });
-      expect(run.code, run.log).toBe(0);
-      expect(run.log).toContain('Job succeeded');
-      const attached = run.artifacts.get('boot-test-disk.img-disk-bios');
-      expect(attached?.get('disk.serial.log')?.toString()).toContain('localhost login: ');
-      expect(attached?.get('disk.png')?.subarray(1, 4).toString()).toBe('PNG');
-      // Post steps run, and ours have none: all is done and said when a step ends.
-      const posts = [...run.log.matchAll(/Run Post (\S+)/g)].map(([, action]) => action);
-      expect(posts).toEqual([expect.stringMatching(/^actions\/setup-node@/)]);
-      expect(github.releases).toEqual([]);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
   });
 });
