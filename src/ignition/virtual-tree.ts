@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import picomatch from 'picomatch';
 import { hasCode, quote } from '../io/errors.ts';
 import { sha256 } from '../io/hash.ts';
-import { pathInside } from '../io/paths.ts';
+import { pathInside, portableGlob } from '../io/paths.ts';
 import { REFUSED, TreeError, treeError } from './tree-error.ts';
 import { FOLDER, type TreeNode, walk } from './walk.ts';
 
@@ -50,7 +50,8 @@ export class VirtualTree {
     const { executable = [], platform = process.platform } = options;
     this.#roots = [realFolder(folder), resolve(folder)];
     this.#isWindows = platform === 'win32';
-    this.#isExecutable = executable.length > 0 ? picomatch([...executable], { dot: true }) : () => false;
+    const globs = executable.map((glob) => portableGlob(glob, platform));
+    this.#isExecutable = globs.length > 0 ? picomatch(globs, { dot: true }) : () => false;
   }
 
   /** Adds a generated file, or replaces what has its name, with permission bits `mode`. */

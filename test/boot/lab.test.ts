@@ -158,6 +158,12 @@ function laboratory(base: string): void {
       });
     });
 
+    it.for(['bios', 'uefi'] as const)('a blank disk, as the %s says', { timeout: SLOW }, async (firmware) => {
+      await writeFile(path('blank.img'), Buffer.alloc(1024 ** 2));
+      const report = await boot({ image: path('blank.img'), firmware });
+      expect(report).toMatchObject({ verdict: 'failed', reason: expect.stringMatching(/^no bootable device: /) });
+    });
+
     it('a machine that powers off before it is done', { timeout: SLOW }, async () => {
       const report = await boot({ image: base, expect: /never/ });
       expect(report).toMatchObject({ verdict: 'failed', reason: expect.stringContaining('power-off before "expect"') });

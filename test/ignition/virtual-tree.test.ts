@@ -84,6 +84,12 @@ describe('the real folder', () => {
 });
 
 describe('executable', () => {
+  it('takes globs with backslashes on Windows, where paths have them', () => {
+    const tree = new VirtualTree(root, { executable: ['scripts\\*.sh'], platform: 'win32' });
+    tree.put('scripts/generated.sh', bytes('#!/bin/sh\n'));
+    expect(tree.stat('scripts/generated.sh').mode & 0o777).toBe(0o755);
+  });
+
   it('sets the mode of matching files, hidden and generated ones too', () => {
     const tree = new VirtualTree(root, { executable: ['scripts/**', '*.sh'] });
     tree.put('new.sh', bytes(''));

@@ -9,6 +9,7 @@ import { describeWithPeers } from '../support/peers.ts';
 import { git } from '../support/repository.ts';
 import { type ActOptions, runAct } from './act.ts';
 import { copySuite, stubTools } from './suite.ts';
+import { push } from './world.ts';
 
 const SLOW = 300_000;
 const TAG = `v${manifest.version}`;
@@ -36,7 +37,7 @@ describeWithPeers("the suite's own workflows", ['act', 'git', 'jq', 'npm', 'qemu
   async function run(workflow: string, ref: string, more: Partial<ActOptions> = {}) {
     return runAct({
       ...{ cwd: checkout, scratch: join(folder, 'act'), workflow: `.github/workflows/${workflow}.yml`, event: 'push' },
-      payload: { ref, repository: { full_name: 'k4all/demo' } },
+      payload: push(ref),
       path: await stubTools(folder, remote()),
       secrets: { GITHUB_TOKEN: github.token },
       ...more,

@@ -8,6 +8,7 @@ import { FcosServer } from '../support/fcos-server.ts';
 import { GitHubServer } from '../support/github-server.ts';
 import { makeKey, sha256, signImage } from '../support/images.ts';
 import { git } from '../support/repository.ts';
+import { type ActOptions, type ActRun, runAct } from './act.ts';
 
 const SUITE = resolve(import.meta.dirname, '../..');
 
@@ -17,8 +18,13 @@ export interface World extends AsyncDisposable {
   readonly checkout: string;
   readonly github: GitHubServer;
   readonly fedora: FcosServer;
-  /** What a run gets as its environment. */
-  readonly env: Readonly<Record<string, string>>;
+  /** Runs a workflow of theirs, with what leads to the stand-ins, and `env`, as its environment. */
+  run(options: Omit<ActOptions, 'cwd' | 'scratch' | 'secrets' | 'env'>, env?: ActOptions['env']): Promise<ActRun>;
+}
+
+/** What the event tells of a push of this ref to the repository. */
+export function push(ref: string): object {
+  return { ref, repository: { full_name: 'k4all/demo' } };
 }
 
 export interface WorldOptions {
@@ -46,7 +52,12 @@ export async function startWorld(folder: string, { base, live }: WorldOptions = 
     checkout,
     github,
     fedora,
-    env: { GITHUB_API_URL: github.apiUrl },
+    run: (options, env) =>
+      runAct({
+        ...options,
+        ...{ cwd: checkout, scratch: join(folder, 'act'), secrets: { GITHUB_TOKEN: github.token } },
+        env: { GITHUB_API_URL: github.apiUrl, ...env },
+      }),
     async [Symbol.asyncDispose]() {
       await Promise.all([github[Symbol.asyncDispose](), fedora[Symbol.asyncDispose]()]);
     },
