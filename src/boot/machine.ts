@@ -13,6 +13,8 @@ import { ppmToPng } from './screenshot.ts';
 /** QEMU is asked to quit, and killed if it hasn't after this many milliseconds. */
 const QUIT_TIMEOUT = 5_000;
 const STDERR_LIMIT = 4096;
+/** Milliseconds after which a message that was written before is here. */
+const MESSAGE_DELAY = 100;
 
 type QemuProcess = ChildProcessByStdio<null, Readable, Readable>;
 
@@ -63,8 +65,9 @@ export class Machine implements AsyncDisposable {
     let stderr = '';
     const monitor = await Monitor.listen(join(folder, 'monitor'), (event) => {
       if (event === 'SHUTDOWN') end.resolve({ how: 'power-off', detail: '' });
-      // After a power-off this event follows the other one.
-      if (event === 'STOP') end.resolve({ how: 'stop', detail: /^.*internal error.*$/im.exec(stderr)?.[0] ?? '' });
+      // After a power-off this event follows the other one. What QEMU said comes on another channel.
+      const stop = () => end.resolve({ how: 'stop', detail: /^.*internal error.*$/im.exec(stderr)?.[0] ?? '' });
+      if (event === 'STOP') setTimeout(stop, MESSAGE_DELAY);
     });
     const bios = await listenForQemu(join(folder, 'bios'));
     bios.server.once('connection', (socket) => {
