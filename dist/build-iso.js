@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-build-iso-P00SHcl4.js";await e(t);export{};
+import{t as e}from"./shared-action-CVOagWFe.js";import{t}from"./shared-build-iso-CvEbU2Xo.js";await e(t);export{};

@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-DlbnhJmE.js";import{t}from"./shared-create-release-Cn1ZglGI.js";await e(t);export{};
+import{t as e}from"./shared-action-CVOagWFe.js";import{t}from"./shared-create-release-BrcA1BND.js";await e(t);export{};

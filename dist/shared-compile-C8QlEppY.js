@@ -1,1 +1,0 @@
-export{n as compileRoles}from"./shared-compile-CecB6n7-.js";

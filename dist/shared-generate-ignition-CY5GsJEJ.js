@@ -1,0 +1,1 @@
+export{t as command}from"./shared-generate-ignition-Dm8jQ3nV.js";

@@ -1,0 +1,1 @@
+import e from"node:path";function t(t,n,r=e){return r.relative(t,r.resolve(t,n)).split(r.sep).join(`/`)}function n(n,r,i=e){let a=t(n,r,i);return a===`..`||a.startsWith(`../`)||i.isAbsolute(a)?void 0:a}function r(e,t=process.platform){return t===`win32`?e.replaceAll(`\\`,`/`):e}export{r as n,t as r,n as t};
