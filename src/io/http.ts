@@ -164,6 +164,8 @@ async function send({ target, method, headers, body }: Call, options: HttpOption
       signal: signal ?? null,
       headersTimeout: stallTimeout,
       bodyTimeout: stallTimeout,
+      // Else a HEAD ends its connection, and undici then opens a new one for every further request.
+      reset: false,
       dispatcher: agent(stallTimeout, insecure),
     });
     const flat = Object.entries(response.headers).map(([name, value]) => [name, [value].flat().join(', ')]);

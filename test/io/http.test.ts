@@ -61,6 +61,22 @@ describe('http', () => {
     await expect(http(server.url('/file'))).rejects.toThrow(message);
   });
 
+  it('keeps one or two connections for one request after the other, HEAD included', async () => {
+    let connections = 0;
+    const counting = createServer((request, response) => {
+      request.resume().on('end', () => response.writeHead(202, { 'content-length': '0' }).end());
+    }).on('connection', () => connections++);
+    await new Promise<void>((ready) => counting.listen(0, '127.0.0.1', ready));
+    const url = `http://127.0.0.1:${(counting.address() as AddressInfo).port}/`;
+    for (const method of ['HEAD', 'POST', 'PATCH', 'PATCH', 'PATCH', 'HEAD', 'PUT', 'GET'] as const) {
+      const { body } = await http(url, { method, ...(method === 'PATCH' && { body: Buffer.alloc(100_000) }) });
+      await body.dump();
+    }
+    expect(connections).toBeLessThanOrEqual(2);
+    counting.closeAllConnections();
+    await new Promise((closed) => counting.close(closed));
+  });
+
   it('names no password in an invalid URL', async () => {
     await expect(http('http://user:s3cret@:x')).rejects.toThrow(/^(?!.*s3cret).*not valid/);
   });
