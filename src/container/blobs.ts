@@ -3,6 +3,7 @@ import { quote } from '../io/errors.ts';
 import { HttpError, type HttpOptions, type HttpResponse } from '../io/http.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
 import { withRetries } from '../io/retry.ts';
+import { SpentBuffers } from '../io/spent-buffers.ts';
 import type { Descriptor } from './layer.ts';
 import { DeniedError, type Registry, type RegistryRequest, shown } from './registry.ts';
 
@@ -273,6 +274,7 @@ export function bytesBlob(descriptor: Descriptor, bytes: Buffer): BlobSource {
 
 /** A blob in a file. */
 export function fileBlob(descriptor: Descriptor, path: string): BlobSource {
+  const spent = new SpentBuffers();
   return {
     descriptor,
     async *read(offset, length) {
@@ -283,6 +285,7 @@ export function fileBlob(descriptor: Descriptor, path: string): BlobSource {
         if (bytesRead === 0) throw new Error(`${path} became shorter while it was uploaded`);
         done += bytesRead;
         yield buffer.subarray(0, bytesRead);
+        spent.add(bytesRead);
       }
     },
   };

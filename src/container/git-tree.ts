@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { quote } from '../io/errors.ts';
+import { SpentBuffers } from '../io/spent-buffers.ts';
 import { catFile, git } from './git.ts';
 import { type EntryContent, type EntryKind, type Remark, type SourceTree, tarTime, withFolders } from './tree.ts';
 
@@ -161,6 +162,7 @@ async function askFor(stdin: Writable, entries: readonly GitEntry[]): Promise<vo
 /** The answers of `git cat-file --batch`: `<object> <type> <size>\n<content>\n` each. */
 export class ObjectStream {
   readonly #chunks: AsyncIterator<Buffer>;
+  readonly #spent = new SpentBuffers();
   #buffer: Buffer = Buffer.alloc(0);
   /** Bytes of the current content that nobody has read yet. */
   #left = 0;
@@ -212,6 +214,7 @@ export class ObjectStream {
   async #next(path: string): Promise<Buffer> {
     const { value, done } = await this.#chunks.next();
     if (done) throw new Error(`git cat-file ended before it had printed ${quote(path)}`);
+    this.#spent.add(value.length);
     return value;
   }
 }

@@ -24,8 +24,8 @@ export interface Layer {
 const LAYER_MEDIA_TYPE = 'application/vnd.oci.image.layer.v1.tar+';
 
 const MODES: Readonly<Record<EntryKind, number>> = { file: 0o644, executable: 0o755, link: 0o777, directory: 0o755 };
-/** Files up to this size are handed to the archive in one piece. */
-const SMALL = 1024 * 1024;
+/** Files up to this size are handed to the archive in one piece, which for many small ones is faster. */
+const SMALL = 32 * 1024;
 
 /**
  * Writes the tree as one compressed layer to the file `path`.
@@ -143,7 +143,8 @@ async function copy(sink: ReturnType<Pack['entry']>, size: number, body: AsyncIt
 async function collect(path: string, size: number, body: AsyncIterable<Buffer>): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of body) chunks.push(chunk);
-  const content = Buffer.concat(chunks);
+  const [only = Buffer.alloc(0)] = chunks;
+  const content = chunks.length > 1 ? Buffer.concat(chunks) : only;
   if (content.length !== size) throw new Error(`${path} changed while it was read: try again`);
   return content;
 }

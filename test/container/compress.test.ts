@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeBlock } from '../../src/container/block-encoder.ts';
 import { blocks, compress } from '../../src/container/compress.ts';
+import { BLOCK, type Slot, slotsOf, slotsSize } from '../../src/container/slots.ts';
 
 async function* cut(bytes: Buffer, size: number) {
   for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size);
@@ -11,7 +12,7 @@ async function* cut(bytes: Buffer, size: number) {
 
 async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
+  for await (const chunk of stream) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }
 
@@ -52,6 +53,14 @@ describe('compression', () => {
     expect(encodeBlock(text.subarray(0, 1024 * 1024), 'gzip').length).toBeLessThan(20_000);
   });
 
+  it('takes random bytes for random with headers of an archive between them, and no table for random', () => {
+    const header = Buffer.alloc(1024, 'some/name\0');
+    const archive = Buffer.concat(Array.from({ length: 10 }, (_, i) => [header, noise(100_000 + i)]).flat());
+    expect(encodeBlock(archive, 'gzip').length).toBeGreaterThan(archive.length);
+    const table = Buffer.from(noise(1024 * 1024).map((byte, i) => (i % 4 === 0 ? byte : i % 4)));
+    expect(encodeBlock(table, 'gzip').length).toBeLessThan(table.length / 2);
+  });
+
   it('is reversible for any bytes', () => {
     const piece = fc.oneof(
       fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
@@ -77,9 +86,17 @@ describe('compression', () => {
 });
 
 describe('blocks', () => {
-  it('are of one size but the last', async () => {
-    const sizes: number[] = [];
-    for await (const block of blocks(cut(Buffer.alloc(10), 3), 4)) sizes.push(block.length);
-    expect(sizes).toEqual([4, 4, 2]);
+  it('are full but for the last', async () => {
+    const memory = slotsOf(new SharedArrayBuffer(slotsSize(3)));
+    const bytes = noise(2 * BLOCK + 5);
+    const lengths: number[] = [];
+    const copies: Buffer[] = [];
+    const next = memory[Symbol.iterator]();
+    for await (const { slot, length } of blocks(cut(bytes, 300_000), () => next.next().value as Slot)) {
+      lengths.push(length);
+      copies.push(Buffer.from(slot.block.subarray(0, length)));
+    }
+    expect(lengths).toEqual([BLOCK, BLOCK, 5]);
+    expect(Buffer.concat(copies).equals(bytes)).toBe(true);
   });
 });
