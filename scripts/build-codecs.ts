@@ -1,5 +1,5 @@
 /**
- * Builds `dist/codecs.wasm.br`: liblzma, Zstandard and zlib for WebAssembly, so that compressed bytes don't depend on the
+ * Builds `dist/codecs.wasm.br`: libdeflate, liblzma, Zstandard and zlib for WebAssembly, so that compressed bytes don't depend on the
  * machine or on Node's own copies of these libraries.
  *
  *     node scripts/build-codecs.ts           writes the module and its manifest
@@ -31,6 +31,11 @@ interface Library {
 const include = (folder: string, ...paths: string[]) => paths.map((path) => `-I${join(folder, path)}`);
 
 const libraries: readonly Library[] = [
+  {
+    crate: 'libdeflate-sys',
+    files: ['deflate_compress', 'utils'].map((file) => `libdeflate/lib/${file}.c`),
+    flags: (folder) => include(folder, 'libdeflate'),
+  },
   {
     crate: 'liblzma-sys',
     files: ['check', 'common', 'delta', 'lz', 'lzma', 'rangecoder', 'simple'].map(

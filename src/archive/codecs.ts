@@ -13,6 +13,7 @@ interface Exports {
   decoder_run(decoder: number, input: number, inputSize: number, output: number, outputSize: number): number;
   xz_encode(input: number, size: number, output: number, room: number, preset: number, lc: number, pb: number): number;
   zstd_encode(input: number, size: number, output: number, room: number, level: number): number;
+  deflate_encode(input: number, size: number, output: number, room: number, level: number): number;
   zlib_encode(input: number, size: number, output: number, room: number, level: number, windowBits: number): number;
 }
 
@@ -106,7 +107,12 @@ export class Codecs {
     return this.#encode(bytes, (...buffers) => this.#exports.zstd_encode(...buffers, level));
   }
 
-  /** `windowBits` as zlib has them: negative for raw deflate, 16 more for gzip. */
+  /** Raw deflate by libdeflate, whose levels are 1 to 12. */
+  deflate(bytes: Uint8Array, level: number): Buffer | undefined {
+    return this.#encode(bytes, (...buffers) => this.#exports.deflate_encode(...buffers, level));
+  }
+
+  /** `windowBits` as zlib has them: 16 more for gzip. */
   zlib(bytes: Uint8Array, level: number, windowBits: number): Buffer | undefined {
     return this.#encode(bytes, (...buffers) => this.#exports.zlib_encode(...buffers, level, windowBits));
   }

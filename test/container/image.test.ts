@@ -87,7 +87,7 @@ describe('an image', () => {
     const found = new Set(digests.map(({ layer }) => layer.descriptor.digest));
     expect([...found]).toMatchInlineSnapshot(`
       [
-        "sha256:36974f7c773f26fac59965ea1e36d5fa730cb8379cc78cba02a2a4b1c5697df0",
+        "sha256:c25744fa3644c0b9194e715c132ea73b9f68dd36486b691e071a598b9c43794a",
       ]
     `);
     expect(new Set(digests.map(({ manifest }) => manifest.descriptor.digest)).size).toBe(1);
