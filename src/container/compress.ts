@@ -3,7 +3,7 @@ import type { Compression } from './block-encoder.ts';
 import { EncoderPool } from './encoder-pool.ts';
 import { BLOCK, type Slot } from './slots.ts';
 
-const MAX_WORKERS = 4;
+const MAX_THREADS = 4;
 
 /**
  * Compresses a stream to bytes that depend on its bytes alone: not on the operating system, the processor, Node's
@@ -12,7 +12,9 @@ const MAX_WORKERS = 4;
  * @returns pieces of shared memory, each valid until the next is asked for
  */
 export async function* compress(input: AsyncIterable<Uint8Array>, compression: Compression): AsyncGenerator<Buffer> {
-  await using pool = new EncoderPool(compression, Math.min(MAX_WORKERS, availableParallelism()));
+  // One core is busy enough with reading, hashing and writing.
+  const threads = Math.max(1, Math.min(MAX_THREADS, availableParallelism() - 1));
+  await using pool = new EncoderPool(compression, threads);
   const pending: { slot: Slot; result: Promise<Buffer> }[] = [];
   for await (const { slot, length } of blocks(input, () => pool.take())) {
     pending.push({ slot, result: pool.encode(slot, length) });
