@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { quote } from '../io/errors.ts';
+import { git, startGit } from '../io/git.ts';
 import { SpentBuffers } from '../io/spent-buffers.ts';
-import { catFile, git } from './git.ts';
 import { type EntryContent, type EntryKind, type Remark, type SourceTree, tarTime, withFolders } from './tree.ts';
 
 interface GitEntry {
@@ -20,6 +21,8 @@ const KINDS: Readonly<Record<string, EntryKind>> = {
   '160000': 'directory',
 };
 
+/** How many objects are asked for at once. */
+const REQUESTS = 100;
 /** How many changed files a warning names. */
 const NAMED_CHANGES = 5;
 
@@ -131,11 +134,12 @@ async function* readBlobs(
   signal?: AbortSignal,
 ): AsyncGenerator<EntryContent> {
   if (entries.length === 0) return;
-  const child = catFile(folder, signal);
+  const child = startGit(folder, ['cat-file', '--batch'], signal);
   const failed = once(child, 'close').then(([code]) => Number(code));
   failed.catch(() => {});
   try {
-    const asked = askFor(child.stdin, entries);
+    // A broken pipe shows up as a missing answer, with a better message, or is our own doing.
+    const asked = pipeline(requests(entries), child.stdin).catch(() => {});
     const objects = new ObjectStream(child.stdout);
     for (const entry of entries) {
       const size = await objects.header(entry);
@@ -149,14 +153,12 @@ async function* readBlobs(
   }
 }
 
-async function askFor(stdin: Writable, entries: readonly GitEntry[]): Promise<void> {
-  // A broken pipe shows up as a missing answer, with a better message.
-  stdin.on('error', () => {});
-  for (const { object } of entries) {
-    if (!stdin.write(`${object}\n`) && !stdin.destroyed)
-      await Promise.race([once(stdin, 'drain'), once(stdin, 'close')]);
+/** What `git cat-file --batch` reads, a few kilobytes at a time. */
+function* requests(entries: readonly GitEntry[]): Generator<string> {
+  for (let start = 0; start < entries.length; start += REQUESTS) {
+    const objects = entries.slice(start, start + REQUESTS).map(({ object }) => object);
+    yield `${objects.join('\n')}\n`;
   }
-  stdin.end();
 }
 
 /** The answers of `git cat-file --batch`: `<object> <type> <size>\n<content>\n` each. */

@@ -1,10 +1,5 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { messageOf } from '../io/errors.ts';
-
-const run = promisify(execFile);
-/** A repository may have many thousand tags. */
-const MAX_OUTPUT = 64 * 1024 * 1024;
+import { GitError, git as runGit } from '../io/git.ts';
 
 /** What classification asks of a checkout. */
 export interface Checkout {
@@ -28,8 +23,8 @@ export interface NoCheckout {
 /** Opens the checkout that `folder` is in. */
 export async function openCheckout(folder: string, signal?: AbortSignal): Promise<Checkout | NoCheckout> {
   const git = async (...args: string[]): Promise<string> => {
-    const { stdout } = await run('git', args, { cwd: folder, maxBuffer: MAX_OUTPUT, signal, encoding: 'utf8' });
-    return stdout.trim();
+    const output = await runGit(folder, args, signal);
+    return output.toString().trim();
   };
   const tagNames = async (...filter: string[]): Promise<string[]> => {
     const output = await git('for-each-ref', '--format=%(refname:lstrip=2)', ...filter, 'refs/tags');
@@ -53,6 +48,6 @@ export async function openCheckout(folder: string, signal?: AbortSignal): Promis
 }
 
 function reasonOf(error: unknown): string {
-  const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-  return (stderr || messageOf(error)).split('\n')[0] ?? 'git failed';
+  const reason = error instanceof GitError ? error.reason : messageOf(error);
+  return reason.split('\n')[0] ?? 'git failed';
 }

@@ -1,7 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { placeInCheckout } from '../../src/container/git.ts';
 import { ObjectStream, parseListing, readGitTree } from '../../src/container/git-tree.ts';
 import type { SourceTree } from '../../src/container/tree.ts';
@@ -51,6 +52,33 @@ describe('the tree of a checkout', () => {
     expect(tree.time).toBe(Date.parse('2024-02-29T13:00:00+02:00') / 1000);
     expect(tree.revision).toBe(git(folder.path, 'rev-parse', 'HEAD').trim());
     expect(tree.remarks).toEqual([]);
+  });
+
+  it('can be left half-read, however many objects were asked for', async () => {
+    await using folder = await temporaryFolder();
+    await repository(folder.path, { a: 'x'.repeat(100_000) });
+    const object = git(folder.path, 'rev-parse', 'HEAD:a').trim();
+    const lines = Array.from({ length: 20_000 }, (_, i) => `100644 ${object}\tf${i}\n`);
+    execFileSync('git', ['update-index', '--index-info'], { cwd: folder.path, input: lines.join('') });
+    git(folder.path, 'commit', '-q', '-m', 'many');
+    const tree = await readGitTree(folder.path, '');
+    expect(tree.entries).toHaveLength(20_001);
+    for await (const { size } of tree.contents(tree.entries)) {
+      expect(size).toBe(100_000);
+      break;
+    }
+    // An error of the pipe that nobody handles would come now.
+    await new Promise((later) => setTimeout(later, 50));
+  });
+
+  it('is that of its folder where the environment names another repository, as inside of hooks', async () => {
+    await using folder = await temporaryFolder();
+    await repository(join(folder.path, 'ours'), { ours: '' });
+    await repository(join(folder.path, 'other'), { other: '' });
+    vi.stubEnv('GIT_DIR', join(folder.path, 'other/.git'));
+    vi.stubEnv('GIT_WORK_TREE', join(folder.path, 'other'));
+    const { entries } = await readGitTree(join(folder.path, 'ours'), '').finally(() => vi.unstubAllEnvs());
+    expect(entries.map(({ path }) => path)).toEqual(['ours']);
   });
 
   it('leaves out what is not committed, and says so', async () => {

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import semver from 'semver';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Classification, classify, prereleaseOf } from '../../src/release/index.ts';
 
 /** A repository whose highest stable version is 2.1.0, with an older line beside it and odd tags. */
@@ -216,6 +216,12 @@ describe('classify', () => {
       expect(result).toMatchObject({ version: 'v99.0.0', makeLatest: false, containerTags: ['v99.0.0'] });
       expect(warnings).toEqual([expect.stringMatching(reason)]);
     }
+  });
+
+  it('looks at the tags of its folder where the environment names another repository, as inside of hooks', async () => {
+    vi.stubEnv('GIT_DIR', join(shallow, '.git'));
+    const classified = classify('refs/tags/v2.0.0', { cwd: repository, warn: (message) => expect.fail(message) });
+    expect(await classified.finally(() => vi.unstubAllEnvs())).toMatchObject({ makeLatest: false });
   });
 
   it('needs no git for a prerelease, and takes the commit of the event for a draft', async () => {
