@@ -129,7 +129,8 @@ async function publish(values: Values, host: Host, work: string): Promise<Result
   await assertFolder(context, values.context);
   const place = await placeInCheckout(context);
   const origin = place === undefined ? undefined : await originUrl(context);
-  const target = given.image || defaultTarget(host, origin);
+  const repository = host.env.GITHUB_REPOSITORY || githubRepository(origin);
+  const target = given.image || defaultTarget(repository);
   const tags = given.tags.length > 0 ? given.tags : await defaultTags(host, context);
 
   const image = await host.group('Build the image', async () => {
@@ -151,7 +152,7 @@ async function publish(values: Values, host: Host, work: string): Promise<Result
     });
   });
   const { digest } = image.manifest.descriptor;
-  await host.group(`Store ${formatTarget(target)}`, () => store(image, target, tags, values, host));
+  await host.group(`Store ${formatTarget(target)}`, () => store(image, target, { ...values, tags, repository }, host));
   const result = { digest, image: formatTarget(target), tags };
   await host.summary(
     `### Source container\n\n\`${result.image}@${digest}\`\n\nTags: ${tags.map((t) => `\`${t}\``).join(', ')}\n`,
@@ -164,8 +165,7 @@ async function assertFolder(path: string, given: string): Promise<void> {
   if (!found?.isDirectory()) throw new Error(`"context" is "${given}", which is not a folder`);
 }
 
-function defaultTarget(host: Host, origin: string | undefined): Target {
-  const repository = host.env.GITHUB_REPOSITORY || githubRepository(origin);
+function defaultTarget(repository: string | undefined): Target {
   if (repository) return parseImage(`ghcr.io/${repository}`);
   throw new UsageError(
     '"image" is not set, and there is neither GITHUB_REPOSITORY nor a remote on github.com to name it after: give REGISTRY/NAME, oci:DIR or oci-archive:FILE',
@@ -193,33 +193,42 @@ async function readTree(context: string, place: string | undefined, host: Host):
   return tree;
 }
 
-async function store(image: Image, target: Target, tags: readonly string[], values: Values, host: Host): Promise<void> {
-  if (target.kind === 'registry') return push(image, target, tags, values, host);
+interface StoreOptions extends RegistryValues {
+  readonly tags: readonly string[];
+  /** The GitHub repository, `owner/name`. */
+  readonly repository: string | undefined;
+}
+
+async function store(image: Image, target: Target, options: StoreOptions, host: Host): Promise<void> {
+  const { tags } = options;
+  if (target.kind === 'registry') return push(image, target, options, host);
   const path = resolve(host.cwd, target.path);
   return target.kind === 'oci' ? writeLayout(path, image, tags) : writeArchive(path, image, tags);
 }
 
+type RegistryValues = Pick<Values, 'token' | 'username' | 'insecure'>;
 type RegistryTarget = Extract<Target, { kind: 'registry' }>;
 
 async function push(
   image: Image,
   target: RegistryTarget,
-  tags: readonly string[],
-  values: Values,
+  { tags, repository, ...values }: StoreOptions,
   host: Host,
 ): Promise<void> {
   const options = { ...(await registryOptions(target, values, host)), actions: 'pull,push' } as const;
   const advice = { ...target, credentials: options.credentials, ownerType: await ownerType(host) };
+  const registry = await Registry.connect(options);
   try {
-    const registry = await Registry.connect(options);
     using progress = host.progress('upload', image.layer.descriptor.size);
-    await pushImage(registry, image, tags, { progress, onStep: host.info });
+    // The image without an `image` of its own, which another step or run may have pushed.
+    const own = repository?.toLowerCase();
+    const mountFrom = own === undefined || own === target.repository ? [] : [own];
+    await pushImage(registry, image, tags, { mountFrom, progress, onStep: host.info });
   } catch (error) {
     if (!(error instanceof DeniedError)) throw error;
     throw new Error(`${error.message}. ${deniedAdvice(advice)}`, { cause: error });
   }
-  const anonymous = await Registry.connect({ ...options, credentials: undefined, actions: 'pull' });
-  const visibility = await verifyPushed(anonymous, image);
+  const visibility = await verifyPushed(registry.forEverybody(), image);
   if (visibility === 'public') host.info('everybody can read the image');
   else if (visibility === 'private') host.notice(privateAdvice(advice));
   else host.warning(`whether everybody can read the image could not be found out: ${visibility.message}`);
@@ -227,7 +236,7 @@ async function push(
 
 async function registryOptions(
   target: RegistryTarget,
-  values: Values,
+  values: RegistryValues,
   host: Host,
 ): Promise<Omit<RegistryOptions, 'actions'>> {
   const credentials = await findCredentials(target.host, target.repository, {

@@ -5,7 +5,7 @@ import { noProgress, type Progress } from '../io/progress.ts';
 import { withRetries } from '../io/retry.ts';
 import { SpentBuffers } from '../io/spent-buffers.ts';
 import type { Descriptor } from './layer.ts';
-import { DeniedError, type Registry, type RegistryRequest, shown } from './registry.ts';
+import { type Registry, type RegistryRequest, shown } from './registry.ts';
 
 /** ghcr.io takes at most 4 MiB in one request of an upload in chunks. */
 const CHUNK = 4 * 1024 * 1024;
@@ -35,8 +35,9 @@ class BrokenUpload extends Error {
 }
 
 /**
- * Makes sure that the repository has a blob: skipped where it is there, mounted from a repository that has it, else
- * uploaded, large ones in chunks. An upload that breaks is continued where the registry says, or begun again.
+ * Makes sure that the repository has a blob: skipped where it is there, mounted from a repository that has it (from any,
+ * where the registry looks for it), else uploaded, large ones in chunks. An upload that breaks is continued where the
+ * registry says, or begun again.
  *
  * Source of the protocol: https://github.com/opencontainers/distribution-spec, "Push"
  *
@@ -100,8 +101,7 @@ class Upload {
   }
 
   async run(mayMount: boolean): Promise<UploadResult> {
-    const mounts = mayMount ? (this.#options.mountFrom ?? []) : [];
-    for (const from of mounts) if (await this.#mount(from)) return 'mounted';
+    if (mayMount && (await this.#mountFromAny())) return 'mounted';
     if (!this.#location) await this.#begin();
     const { size } = this.#blob.descriptor;
     try {
@@ -114,23 +114,28 @@ class Upload {
     return 'uploaded';
   }
 
-  /** Asks for the blob of another repository. A registry that won't begins an upload, or refuses; both are fine. */
-  async #mount(from: string): Promise<boolean> {
-    const query = new URLSearchParams({ mount: this.#blob.descriptor.digest, from });
+  /** Tries the repositories that are known; without one the registry may look for the blob itself. */
+  async #mountFromAny(): Promise<boolean> {
+    for (const from of this.#options.mountFrom ?? []) if (await this.#mount(from)) return true;
+    return !this.#location && (await this.#mount());
+  }
+
+  /**
+   * Asks for the blob of another repository, of any without `from` ("automatic content discovery" in the specification).
+   * A registry that won't begins an upload, or refuses; both are fine.
+   */
+  async #mount(from?: string): Promise<boolean> {
+    const { descriptor } = this.#blob;
+    const query = new URLSearchParams({ mount: descriptor.digest, ...(from !== undefined && { from }) });
+    const url = `${this.#registry.url('blobs/uploads/')}?${query}`;
     try {
-      const response = await this.#registry.send({
-        method: 'POST',
-        url: `${this.#registry.url('blobs/uploads/')}?${query}`,
-        headers: { 'content-length': '0' },
-      });
+      const response = await this.#registry.sendOnce({ method: 'POST', url, headers: { 'content-length': '0' } });
       await response.body.dump();
-      if (response.status === 201) {
-        compareDigest(this.#registry, response, this.#blob.descriptor.digest);
-        return true;
-      }
-      this.#follow(response);
-    } catch (error) {
-      if (!(error instanceof HttpError || error instanceof DeniedError)) throw error;
+      if (response.status === 201) return await hasBlob(this.#registry, descriptor);
+      this.#take(response);
+    } catch {
+      this.#registry.retry.signal?.throwIfAborted();
+      // Whatever it is, an upload goes without this, or tells it again.
     }
     return false;
   }
@@ -142,6 +147,11 @@ class Upload {
       headers: { 'content-length': '0' },
     });
     await response.body.dump();
+    this.#take(response);
+  }
+
+  /** The begin of an upload. */
+  #take(response: HttpResponse): void {
     this.#follow(response);
     const minimum = Number(response.headers['oci-chunk-min-length']);
     if (minimum > this.#chunkSize) this.#chunkSize = minimum;

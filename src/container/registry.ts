@@ -48,17 +48,17 @@ export class Registry {
   readonly origin: string;
   readonly retry: RetryOptions;
   readonly insecure: boolean;
+  readonly #options: RegistryOptions;
   readonly #authorizer: Authorizer;
-  readonly #actions: string;
 
   private constructor(origin: string, options: RegistryOptions) {
     const { host, repository, credentials, insecure = false, actions, onSecret = () => {}, retry = {} } = options;
+    this.#options = options;
     this.host = host;
     this.repository = repository;
     this.origin = origin;
     this.retry = retry;
     this.insecure = insecure;
-    this.#actions = actions;
     const scope = `repository:${repository}:${actions}`;
     this.#authorizer = new Authorizer({ origin, credentials, scope, insecure, onSecret, retry });
   }
@@ -73,6 +73,11 @@ export class Registry {
       return true;
     });
     return reachable ? https : new Registry(new URL(`http://${options.host}`).origin, options);
+  }
+
+  /** The same repository as it is without credentials, to read. */
+  forEverybody(): Registry {
+    return new Registry(this.origin, { ...this.#options, credentials: undefined, actions: 'pull' });
   }
 
   /** The URL of something in this repository, as in `blobs/uploads/`. */
@@ -191,7 +196,7 @@ export class Registry {
   }
 
   #denied(message: string): string {
-    const what = this.#actions === 'pull' ? 'read' : 'written';
+    const what = this.#options.actions === 'pull' ? 'read' : 'written';
     return `${this.host}/${this.repository} can't be ${what}: ${message}`;
   }
 }

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { faultyRegistry } from '../support/registry.ts';
 import { git, repository, temporaryFolder } from '../support/repository.ts';
 
 const entry = resolve(import.meta.dirname, '../support/cli.ts');
@@ -57,6 +58,23 @@ describe('k4all source-container', () => {
     expect([back.code, JSON.parse(back.stdout).digest]).toEqual([0, result.digest]);
     expect(await readFile(join(folder.path, 'back/a'), 'utf8')).toBe('a');
     expect(await readdir(folder.path)).toEqual(['back', 'out', 'repo']);
+  });
+
+  it('mounts what the image named after the GitHub repository holds already', async () => {
+    await using folder = await temporaryFolder();
+    await using registry = await faultyRegistry();
+    const repo = await repository(join(folder.path, 'repo'), { a: 'a' });
+    const push = (image: string) =>
+      k4all(repo, ['--image', `${registry.host}/${image}`, '--tags', 'v1', '--insecure'], {
+        GITHUB_REPOSITORY: 'Owner/Name',
+      });
+    expect(await push('Owner/Name')).toMatchObject({ code: 0, stderr: expect.stringContaining(': uploaded') });
+    registry.others.set('owner/name', new Map(registry.blobs));
+    registry.blobs.clear();
+    registry.requests.length = 0;
+    expect(await push('owner/sources')).toMatchObject({ code: 0, stderr: expect.stringMatching(/: mounted/) });
+    expect(registry.requests.some(({ path, method }) => method !== 'POST' && path.includes('/uploads/'))).toBe(false);
+    expect(registry.blobs.size).toBe(2);
   });
 
   it.each([

@@ -49,17 +49,37 @@ describe('uploading a blob', () => {
     expect(registry.blobs.get(blob.descriptor.digest)).toEqual(bytes);
   });
 
-  it('is mounted from a repository that has it, and uploaded where that is refused', async () => {
+  it('is mounted from a repository that has it', async () => {
     await using registry = await faultyRegistry();
-    registry.blobs.set(blob.descriptor.digest, bytes);
-    let hidden = true;
-    registry.fault = ({ method }) => (method === 'HEAD' && hidden ? { status: 404 } : undefined);
+    registry.others.set('owner/other', new Map([[blob.descriptor.digest, bytes]]));
     const client = await connect(registry);
-    expect(await uploadBlob(client, blob, { mountFrom: ['owner/other'] })).toBe('mounted');
-    hidden = false;
-    const other = blobOf(randomBytes(10));
-    registry.fault = ({ query }) => (query.has('mount') ? { status: 405 } : undefined);
-    expect(await uploadBlob(client, other, { mountFrom: ['owner/other'] })).toBe('uploaded');
+    expect(await uploadBlob(client, blob, { mountFrom: ['owner/empty', 'owner/other'] })).toBe('mounted');
+    expect(registry.requests.some(({ method }) => method === 'PUT' || method === 'PATCH')).toBe(false);
+  });
+
+  it('is mounted from a repository that the registry finds, and else the same request begins the upload', async () => {
+    for (const discovers of [true, false]) {
+      await using registry = await faultyRegistry();
+      registry.others.set('owner/other', new Map([[blob.descriptor.digest, bytes]]));
+      registry.discovers = discovers;
+      expect(await uploadBlob(await connect(registry), blob)).toBe(discovers ? 'mounted' : 'uploaded');
+      expect([made(registry, 'POST'), made(registry, 'PUT')]).toEqual([1, discovers ? 0 : 1]);
+    }
+  });
+
+  it.each([400, 401, 403, 404, 405, 500])('is uploaded where a mount is answered by %i', async (status) => {
+    await using registry = await faultyRegistry();
+    registry.fault = ({ query }) => (query.has('mount') ? { status } : undefined);
+    const client = await connect(registry);
+    expect(await uploadBlob(client, blob, { mountFrom: ['owner/other'] })).toBe('uploaded');
+    expect(made(registry, 'POST')).toBe(3);
+  });
+
+  it('is uploaded where a registry says that it mounted it, and has not', async () => {
+    await using registry = await faultyRegistry();
+    registry.fault = ({ query }) => (query.has('mount') ? { status: 201 } : undefined);
+    expect(await uploadBlob(await connect(registry), blob)).toBe('uploaded');
+    expect(registry.blobs.get(blob.descriptor.digest)).toEqual(bytes);
   });
 
   it('goes on where a broken connection left off', async () => {

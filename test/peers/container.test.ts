@@ -9,7 +9,7 @@ import { command } from '../../src/commands/source-container.ts';
 import { bytesBlob, uploadBlob } from '../../src/container/blobs.ts';
 import { Registry } from '../../src/container/registry.ts';
 import type { Host } from '../../src/host/host.ts';
-import { DockerRegistry, tokenFront } from '../support/docker-registry.ts';
+import { RegistryProcess, tokenFront } from '../support/docker-registry.ts';
 import { describeWithPeers } from '../support/peers.ts';
 import { digestOf } from '../support/registry.ts';
 import { git, repository, temporaryFolder } from '../support/repository.ts';
@@ -83,55 +83,94 @@ async function gitArchive(repo: string, folder: string): Promise<string> {
 }
 
 describeWithPeers(
-  'source-container beside docker-registry, skopeo and podman',
-  ['docker-registry', 'skopeo', 'podman', 'git'],
+  'source-container beside docker-registry, the one of go-containerregistry, skopeo and podman',
+  ['docker-registry', 'go-containerregistry', 'skopeo', 'podman', 'git'],
   () => {
-    it('gives the bytes and modes of git archive, by skopeo, by podman cp and by --extract', async () => {
+    it.each([
+      ['docker-registry', RegistryProcess.docker],
+      ['go-containerregistry', RegistryProcess.goContainerRegistry],
+    ])(
+      'gives the bytes and modes of git archive through %s, by skopeo, by podman cp and by --extract',
+      async (_, start) => {
+        await using folder = await temporaryFolder();
+        await using registry = await start(join(folder.path, 'registry'));
+        const repo = await particular(join(folder.path, 'repo'));
+        const expected = await gitArchive(repo, join(folder.path, 'archive'));
+        const image = `${registry.host}/owner/name`;
+        const inputs = { context: [repo], image: [image], tags: ['v1.2.3', 'latest'], insecure: ['true'] };
+        const result = await publish(inputs, host(folder.path));
+        const { stdout } = await run('skopeo', ['inspect', '--tls-verify=false', `docker://${image}:latest`]);
+        expect(JSON.parse(stdout)).toMatchObject({
+          Digest: result.digest,
+          RepoTags: expect.arrayContaining(['latest', 'v1.2.3']),
+        });
+        await run('skopeo', [
+          'copy',
+          '-q',
+          '--src-tls-verify=false',
+          `docker://${image}:v1.2.3`,
+          `oci:${join(folder.path, 'copy')}:x`,
+        ]);
+
+        const again = host(folder.path);
+        await publish(inputs, again);
+        expect(again.log.join('\n')).toContain('nothing transferred');
+
+        await publish({ extract: [`${image}:v1.2.3`, 'pulled'], insecure: ['true'] }, host(folder.path));
+        expect(await listing(join(folder.path, 'pulled'))).toBe(expected);
+        await publish({ extract: ['oci:copy:x', 'copied'] }, host(folder.path));
+        expect(await listing(join(folder.path, 'copied'))).toBe(expected);
+
+        const storage = [
+          '--root',
+          join(folder.path, 'podman'),
+          '--runroot',
+          join(folder.path, 'run'),
+          '--storage-driver',
+          'vfs',
+        ];
+        const created = await run('podman', [...storage, 'create', '-q', '--tls-verify=false', `${image}:v1.2.3`]);
+        await run('podman', [...storage, 'cp', `${created.stdout.trim()}:/src/.`, join(folder.path, 'podman-copy')]);
+        expect(await listing(join(folder.path, 'podman-copy'))).toBe(expected);
+      },
+    );
+
+    it('mounts what the image named after the GitHub repository holds already', async () => {
       await using folder = await temporaryFolder();
-      await using registry = await DockerRegistry.start(join(folder.path, 'registry'));
+      await using registry = await RegistryProcess.docker(join(folder.path, 'registry'));
+      await using front = await tokenFront(registry.host, { account: 'user:secret', publicPull: false });
       const repo = await particular(join(folder.path, 'repo'));
-      const expected = await gitArchive(repo, join(folder.path, 'archive'));
-      const image = `${registry.host}/owner/name`;
-      const inputs = { context: [repo], image: [image], tags: ['v1.2.3', 'latest'], insecure: ['true'] };
-      const result = await publish(inputs, host(folder.path));
-      const { stdout } = await run('skopeo', ['inspect', '--tls-verify=false', `docker://${image}:latest`]);
-      expect(JSON.parse(stdout)).toMatchObject({
-        Digest: result.digest,
-        RepoTags: expect.arrayContaining(['latest', 'v1.2.3']),
-      });
+      const where = host(folder.path, { GITHUB_REPOSITORY: 'Owner/Name' });
+      const push = (image: string) =>
+        publish(
+          {
+            context: [repo],
+            image: [`${front.host}/${image}`],
+            tags: ['v1.0.0'],
+            insecure: ['true'],
+            username: ['user'],
+            token: ['secret'],
+          },
+          where,
+        );
+      const first = await push('owner/name');
+      front.requests.length = 0;
+      expect(await push('owner/sources')).toMatchObject({ digest: first.digest });
+      expect(where.log.join('\n')).toContain('mounted from another repository');
+      expect(front.requests.filter((line) => /^(PATCH|PUT .*uploads)/.test(line))).toEqual([]);
       await run('skopeo', [
         'copy',
         '-q',
         '--src-tls-verify=false',
-        `docker://${image}:v1.2.3`,
+        '--src-creds=user:secret',
+        `docker://${front.host}/owner/sources:v1.0.0`,
         `oci:${join(folder.path, 'copy')}:x`,
       ]);
-
-      const again = host(folder.path);
-      await publish(inputs, again);
-      expect(again.log.join('\n')).toContain('nothing transferred');
-
-      await publish({ extract: [`${image}:v1.2.3`, 'pulled'], insecure: ['true'] }, host(folder.path));
-      expect(await listing(join(folder.path, 'pulled'))).toBe(expected);
-      await publish({ extract: ['oci:copy:x', 'copied'] }, host(folder.path));
-      expect(await listing(join(folder.path, 'copied'))).toBe(expected);
-
-      const storage = [
-        '--root',
-        join(folder.path, 'podman'),
-        '--runroot',
-        join(folder.path, 'run'),
-        '--storage-driver',
-        'vfs',
-      ];
-      const created = await run('podman', [...storage, 'create', '-q', '--tls-verify=false', `${image}:v1.2.3`]);
-      await run('podman', [...storage, 'cp', `${created.stdout.trim()}:/src/.`, join(folder.path, 'podman-copy')]);
-      expect(await listing(join(folder.path, 'podman-copy'))).toBe(expected);
     });
 
     it('works behind a token server like that of ghcr.io, with tokens that expire half-way', async () => {
       await using folder = await temporaryFolder();
-      await using registry = await DockerRegistry.start(join(folder.path, 'registry'));
+      await using registry = await RegistryProcess.docker(join(folder.path, 'registry'));
       await using front = await tokenFront(registry.host, { account: 'user:secret', publicPull: false, uses: 4 });
       const repo = await particular(join(folder.path, 'repo'));
       const inputs = {
@@ -155,7 +194,7 @@ describeWithPeers(
 
     it('survives a registry that is killed in the middle of an upload', async () => {
       await using folder = await temporaryFolder();
-      await using registry = await DockerRegistry.start(join(folder.path, 'registry'));
+      await using registry = await RegistryProcess.docker(join(folder.path, 'registry'));
       const bytes = Buffer.alloc(1_000_000, 'x');
       const blob = bytesBlob({ mediaType: 'x', digest: digestOf(bytes), size: bytes.length }, bytes);
       const client = await Registry.connect({

@@ -4,21 +4,20 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { join } from 'node:path';
 import { listen } from './registry.ts';
 
-/** Debian's `docker-registry` on loopback, its data in a folder. */
-export class DockerRegistry implements AsyncDisposable {
+/** A registry's program on loopback. */
+export class RegistryProcess implements AsyncDisposable {
   readonly host: string;
-  readonly #config: string;
+  readonly #argv: readonly [string, ...string[]];
   #child: ChildProcess | undefined;
 
-  private constructor(host: string, config: string) {
-    this.host = host;
-    this.#config = config;
+  private constructor(port: number, argv: readonly [string, ...string[]]) {
+    this.host = `127.0.0.1:${port}`;
+    this.#argv = argv;
   }
 
-  static async start(folder: string): Promise<DockerRegistry> {
-    const probe = createServer();
-    const port = await listen(probe);
-    await new Promise((closed) => probe.close(closed));
+  /** Debian's `docker-registry`, its data in a folder. */
+  static async docker(folder: string): Promise<RegistryProcess> {
+    const port = await freePort();
     await mkdir(folder, { recursive: true });
     const config = join(folder, 'config.yml');
     const lines = [
@@ -28,14 +27,19 @@ export class DockerRegistry implements AsyncDisposable {
       `http: {addr: 127.0.0.1:${port}}`,
     ];
     await writeFile(config, lines.join('\n'));
-    const registry = new DockerRegistry(`127.0.0.1:${port}`, config);
-    await registry.run();
-    return registry;
+    return new RegistryProcess(port, ['docker-registry', 'serve', config]).#started();
+  }
+
+  /** The registry of go-containerregistry, which keeps everything in memory. */
+  static async goContainerRegistry(): Promise<RegistryProcess> {
+    const port = await freePort();
+    return new RegistryProcess(port, ['go-containerregistry', '-port', String(port)]).#started();
   }
 
   /** Starts the process, again after `kill`. */
   async run(): Promise<void> {
-    this.#child = spawn('docker-registry', ['serve', this.#config], { stdio: 'ignore' });
+    const [program, ...args] = this.#argv;
+    this.#child = spawn(program, args, { stdio: 'ignore' });
     for (let tries = 0; tries < 100; tries++) {
       const up = await fetch(`http://${this.host}/v2/`)
         .then((r) => r.ok)
@@ -43,7 +47,7 @@ export class DockerRegistry implements AsyncDisposable {
       if (up) return;
       await new Promise((later) => setTimeout(later, 100));
     }
-    throw new Error('docker-registry does not start');
+    throw new Error(`${program} does not start`);
   }
 
   /** Ends the process as a power cut would. */
@@ -59,6 +63,18 @@ export class DockerRegistry implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }
+
+  async #started(): Promise<this> {
+    await this.run();
+    return this;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  const port = await listen(probe);
+  await new Promise((closed) => probe.close(closed));
+  return port;
 }
 
 export interface TokenFront extends AsyncDisposable {

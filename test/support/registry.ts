@@ -68,6 +68,10 @@ export async function listen(server: Server): Promise<number> {
 export interface FaultyRegistry extends StandIn {
   readonly blobs: Map<string, Buffer>;
   readonly manifests: Map<string, Buffer>;
+  /** What other repositories hold, by their name; it can be mounted. */
+  readonly others: Map<string, ReadonlyMap<string, Buffer>>;
+  /** Whether it looks for a blob itself where a mount names no repository. */
+  discovers: boolean;
   /** Looked at before each request. */
   fault: Fault | undefined;
   /** Put before the path of upload locations: the origin of another host, for redirected uploads. */
@@ -85,7 +89,9 @@ export async function faultyRegistry(): Promise<FaultyRegistry> {
     counts.set(key, (counts.get(key) ?? 0) + 1);
     return self.fault?.(request, counts.get(key) ?? 0) ?? respond(request);
   });
-  const self: FaultyRegistry = Object.assign(registry, { blobs, manifests, fault: undefined, uploadOrigin: '' });
+  const others = new Map<string, ReadonlyMap<string, Buffer>>();
+  const settings = { discovers: false, fault: undefined, uploadOrigin: '' };
+  const self: FaultyRegistry = Object.assign(registry, { blobs, manifests, others, ...settings });
   return self;
 
   function respond(request: SeenRequest): Answer {
@@ -106,9 +112,14 @@ export async function faultyRegistry(): Promise<FaultyRegistry> {
   }
 
   function begin({ query, path }: SeenRequest): Answer {
-    const mount = query.get('mount');
-    if (mount && query.get('from') && blobs.has(mount))
+    const mount = query.get('mount') ?? '';
+    const from = query.get('from');
+    const searched = from === null && self.discovers ? [...others.values()] : [others.get(from ?? '')];
+    const found = searched.map((other) => other?.get(mount)).find(Boolean);
+    if (found) {
+      blobs.set(mount, found);
       return { status: 201, headers: { 'docker-content-digest': mount } };
+    }
     const id = randomUUID();
     uploads.set(id, Buffer.alloc(0));
     return { status: 202, headers: { location: `${self.uploadOrigin}${path}${id}?state=signed` } };
