@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Compression } from './block-encoder.ts';
-import { EncoderPool } from './encoder-pool.ts';
+import { EncoderPool, type Encoding } from './encoder-pool.ts';
 import { BLOCK, type Slot } from './slots.ts';
 
 const MAX_THREADS = 4;
@@ -9,23 +9,30 @@ const MAX_THREADS = 4;
  * Compresses a stream to bytes that depend on its bytes alone: not on the operating system, the processor, Node's
  * version, how the input was cut, or how many threads there are. Memory is two megabytes for each of a few blocks.
  *
+ * @param threads besides this one, which reads, hashes and writes, and helps
  * @returns pieces of shared memory, each valid until the next is asked for
  */
-export async function* compress(input: AsyncIterable<Uint8Array>, compression: Compression): AsyncGenerator<Buffer> {
-  // One core is busy enough with reading, hashing and writing.
-  const threads = Math.max(1, Math.min(MAX_THREADS, availableParallelism() - 1));
+export async function* compress(
+  input: AsyncIterable<Uint8Array>,
+  compression: Compression,
+  threads: number = Math.min(MAX_THREADS, availableParallelism() - 1),
+): AsyncGenerator<Buffer> {
   await using pool = new EncoderPool(compression, threads);
-  const pending: { slot: Slot; result: Promise<Buffer> }[] = [];
+  const pending: Encoding[] = [];
   for await (const { slot, length } of blocks(input, () => pool.take())) {
-    pending.push({ slot, result: pool.encode(slot, length) });
-    if (pool.hasFree) continue;
-    const oldest = pending.shift();
-    if (!oldest) continue;
-    yield await oldest.result;
-    pool.release(oldest.slot);
+    pending.push(pool.encode(slot, length));
+    if (!pool.hasFree) yield* oldest(pool, pending);
   }
-  pool.finish();
-  for (const { result } of pending) yield await result;
+  while (pending.length > 0) yield* oldest(pool, pending);
+}
+
+/** The result that is next in order; the slot is free afterwards. */
+async function* oldest(pool: EncoderPool, pending: Encoding[]): AsyncGenerator<Buffer> {
+  const encoding = pending.shift();
+  if (!encoding) return;
+  if (!encoding.done) pool.help();
+  yield await encoding.result;
+  pool.release(encoding.slot);
 }
 
 /** Cuts a stream into blocks, each in a slot of its own; all but the last are full. */

@@ -5,39 +5,55 @@ import { type Slot, slotsOf, slotsSize } from './slots.ts';
 
 /** Up to so many blocks are compressed here, where starting threads would take longer. */
 const FEW_BLOCKS = 2;
-/** Blocks that a thread has before it besides the one that it works on, and those that are filled and written. */
-const [QUEUED, AROUND] = [1, 2];
+/** What a thread has at once: the block that it works on, and the next. */
+const PER_THREAD = 2;
+/** Slots for the block that is filled, and the one that is written. */
+const AROUND = 2;
 
-interface Job extends PromiseWithResolvers<Buffer> {
+/** A block on its way. */
+export interface Encoding {
   readonly slot: Slot;
   readonly length: number;
+  /** Lies in the slot, too. */
+  readonly result: Promise<Buffer>;
+  readonly done: boolean;
+}
+
+interface Job extends Encoding {
+  done: boolean;
+  settle(result: Buffer | Error): void;
 }
 
 interface Thread {
   readonly worker: Worker;
+  ready: boolean;
   /** How many blocks it has. */
   load: number;
 }
 
-/** A few slots of shared memory, and threads that compress what is in them; those are started when it is worth while. */
+/**
+ * A few slots of shared memory and threads that compress what is in them. The threads are started when it is worth
+ * while, and until they are ready, or where they don't keep up, the caller helps.
+ */
 export class EncoderPool implements AsyncDisposable {
   readonly #compression: Compression;
   readonly #memory: SharedArrayBuffer;
-  readonly #slots: readonly Slot[];
   readonly #free: Slot[];
   readonly #size: number;
-  /** Waiting until there are enough for threads, or no more come. */
-  #held: Job[] | undefined = [];
-  readonly #jobs = new Map<number, Job>();
-  #threads: Promise<readonly Thread[]> | undefined;
-  #failure: Error | undefined;
+  /** Blocks that no thread has yet. */
+  readonly #queue: Job[] = [];
+  /** Blocks that threads have, by slot. */
+  readonly #given = new Map<number, Job>();
+  #count = 0;
+  #starting: Promise<void> | undefined;
+  #threads: readonly Thread[] = [];
 
+  /** @param threads at most; none means that all is done by `help` */
   constructor(compression: Compression, threads: number) {
     this.#compression = compression;
     this.#size = threads;
-    this.#memory = new SharedArrayBuffer(slotsSize(threads * (1 + QUEUED) + AROUND));
-    this.#slots = slotsOf(this.#memory);
-    this.#free = [...this.#slots];
+    this.#memory = new SharedArrayBuffer(slotsSize(threads * PER_THREAD + AROUND));
+    this.#free = slotsOf(this.#memory);
   }
 
   get hasFree(): boolean {
@@ -56,76 +72,89 @@ export class EncoderPool implements AsyncDisposable {
     this.#free.push(slot);
   }
 
-  /** Compresses the first `length` bytes of a slot. The result lies in the slot, too. */
-  encode(slot: Slot, length: number): Promise<Buffer> {
-    const job: Job = { slot, length, ...Promise.withResolvers<Buffer>() };
-    // Failures surface where the result is awaited, in its turn.
-    job.promise.catch(() => {});
-    this.#held?.push(job);
-    if (!this.#held) void this.#hand([job]);
-    else if (this.#held.length > FEW_BLOCKS) {
-      void this.#hand(this.#held);
-      this.#held = undefined;
-    }
-    return job.promise;
+  /** Has the first `length` bytes of a slot compressed. */
+  encode(slot: Slot, length: number): Encoding {
+    const job = newJob(slot, length);
+    this.#queue.push(job);
+    if (++this.#count > FEW_BLOCKS) this.#starting ??= this.#start();
+    this.#dispatch();
+    return job;
   }
 
-  /** No more blocks will come. */
-  finish(): void {
-    for (const { slot, length, resolve, reject } of this.#held ?? []) {
-      try {
-        resolve(encodeBlock(slot.block.subarray(0, length), this.#compression, slot.result));
-      } catch (error) {
-        reject(error);
-      }
+  /** Compresses a block in the calling thread, if there is one that no other has. */
+  help(): void {
+    const job = this.#queue.shift();
+    if (!job) return;
+    try {
+      job.settle(encodeBlock(job.slot.block.subarray(0, job.length), this.#compression, job.slot.result));
+    } catch (error) {
+      job.settle(error as Error);
     }
-    this.#held = undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const threads = (await this.#threads?.catch(() => [])) ?? [];
-    await Promise.all(threads.map(({ worker }) => worker.terminate()));
+    await this.#starting;
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
-  async #hand(jobs: readonly Job[]): Promise<void> {
-    try {
-      this.#threads ??= this.#start();
-      const threads = await this.#threads;
-      for (const job of jobs) this.#give(threads, job);
-    } catch (error) {
-      for (const { reject } of jobs) reject(error);
+  #dispatch(): void {
+    for (const thread of this.#threads) {
+      while (thread.ready && thread.load < PER_THREAD) {
+        const job = this.#queue.shift();
+        if (!job) return;
+        thread.load++;
+        this.#given.set(job.slot.index, job);
+        thread.worker.postMessage({ slot: job.slot.index, length: job.length } satisfies EncoderRequest);
+      }
     }
   }
 
-  #give(threads: readonly Thread[], job: Job): void {
-    if (this.#failure) throw this.#failure;
-    const thread = threads.reduce((least, other) => (other.load < least.load ? other : least));
-    const { index: slot } = job.slot;
-    thread.load++;
-    this.#jobs.set(slot, job);
-    thread.worker.postMessage({ slot, length: job.length } satisfies EncoderRequest);
-  }
-
-  async #start(): Promise<readonly Thread[]> {
+  async #start(): Promise<void> {
     const { workerUrl, WORKER_NAME } = await import('./encoder-worker.ts');
     const data: EncoderData = { name: WORKER_NAME, compression: this.#compression, memory: this.#memory };
-    return Array.from({ length: this.#size }, () => this.#watch(new Worker(new URL(workerUrl), { workerData: data })));
+    this.#threads = Array.from({ length: this.#size }, () =>
+      this.#watch(new Worker(new URL(workerUrl), { workerData: data })),
+    );
   }
 
   #watch(worker: Worker): Thread {
-    const thread: Thread = { worker, load: 0 };
-    worker.on('message', ({ slot, length, error }: EncoderAnswer) => {
-      thread.load--;
-      const job = this.#jobs.get(slot);
-      this.#jobs.delete(slot);
-      if (error) job?.reject(error);
-      else job?.resolve(job.slot.result.subarray(0, length));
+    const thread: Thread = { worker, ready: false, load: 0 };
+    worker.on('message', (answer: EncoderAnswer | 'ready') => {
+      if (answer === 'ready') thread.ready = true;
+      else this.#settle(thread, answer);
+      this.#dispatch();
     });
     const fail = (reason: unknown) => {
-      this.#failure = reason instanceof Error ? reason : new Error(`a compression thread ended: ${reason}`);
-      for (const { reject } of this.#jobs.values()) reject(this.#failure);
+      thread.ready = false;
+      const error = reason instanceof Error ? reason : new Error(`a compression thread ended: ${reason}`);
+      for (const job of this.#given.values()) job.settle(error);
     };
     worker.on('error', fail).on('exit', fail);
     return thread;
   }
+
+  #settle(thread: Thread, { slot, length, error }: EncoderAnswer): void {
+    thread.load--;
+    const job = this.#given.get(slot);
+    this.#given.delete(slot);
+    job?.settle(error ?? job.slot.result.subarray(0, length));
+  }
+}
+
+function newJob(slot: Slot, length: number): Job {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  // Failures surface where the result is awaited, in its turn.
+  promise.catch(() => {});
+  const job: Job = {
+    slot,
+    length,
+    result: promise,
+    done: false,
+    settle(result) {
+      job.done = true;
+      if (result instanceof Error) reject(result);
+      else resolve(result);
+    },
+  };
+  return job;
 }

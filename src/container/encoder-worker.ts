@@ -35,6 +35,7 @@ function serve({ compression, memory }: EncoderData, port: NonNullable<typeof pa
     port.postMessage({ slot, ...encode(slots[slot], length, compression) } satisfies EncoderAnswer);
     spent.add(length);
   });
+  port.postMessage('ready');
 }
 
 function encode(slot: Slot | undefined, length: number, compression: Compression): Omit<EncoderAnswer, 'slot'> {

@@ -134,7 +134,7 @@ async function* readBlobs(
   signal?: AbortSignal,
 ): AsyncGenerator<EntryContent> {
   if (entries.length === 0) return;
-  const child = startGit(folder, ['cat-file', '--batch'], signal);
+  const child = startGit(folder, ['cat-file', '--batch', '--buffer'], signal);
   const failed = once(child, 'close').then(([code]) => Number(code));
   failed.catch(() => {});
   try {

@@ -27,10 +27,12 @@ const text = Buffer.from('the same line over and over, with a number\n'.repeat(1
 const mixed = Buffer.concat([text, noise(700_000), text.subarray(0, 1_000_000)]);
 
 describe('compression', () => {
-  it('gives back what went in, and the same bytes however it was cut', async () => {
-    const whole = await collect(compress(cut(mixed, mixed.length), 'gzip'));
+  it('gives back what went in, and the same bytes however it was cut and however many threads there are', async () => {
+    const whole = await collect(compress(cut(mixed, mixed.length), 'gzip', 0));
     expect(gunzipSync(whole).equals(mixed)).toBe(true);
-    expect((await collect(compress(cut(mixed, 77_777), 'gzip'))).equals(whole)).toBe(true);
+    for (const threads of [0, 1, 3]) {
+      expect((await collect(compress(cut(mixed, 77_777), 'gzip', threads))).equals(whole)).toBe(true);
+    }
   });
 
   // A golden digest: whatever changes it changes the digest of every image, and breaks the promise to old ones.
