@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { type Pack, pack } from 'tar-stream';
 import { noProgress, type Progress } from '../io/progress.ts';
 import type { Compression } from './block-encoder.ts';
 import { compress } from './compress.ts';
+import { TAR_END, type TarHeader, tarHeader, tarPadding } from './tar.ts';
 import type { EntryContent, EntryKind, SourceTree, TreeEntry } from './tree.ts';
 
 /** A blob of an image: media type, digest (`sha256:<hex>`) and length in bytes. */
@@ -24,9 +24,6 @@ export interface Layer {
 const LAYER_MEDIA_TYPE = 'application/vnd.oci.image.layer.v1.tar+';
 
 const MODES: Readonly<Record<EntryKind, number>> = { file: 0o644, executable: 0o755, link: 0o777, directory: 0o755 };
-/** Files up to this size are handed to the archive in one piece, which for many small ones is faster. */
-const SMALL = 32 * 1024;
-
 /**
  * Writes the tree as one compressed layer to the file `path`.
  *
@@ -43,11 +40,17 @@ export async function writeLayer(
   const packed = createHash('sha256');
   let size = 0;
   await using file = await open(path, 'wx');
-  for await (const chunk of compress(tap(tarStream(tree, prefix, signal), plain, progress), compression)) {
+  try {
+    for await (const chunk of compress(tap(tarStream(tree, prefix, signal), plain, progress), compression)) {
+      signal?.throwIfAborted();
+      packed.update(chunk);
+      size += chunk.length;
+      await file.writeFile(chunk);
+    }
+  } catch (error) {
+    // An interruption ends git, too, which then seems to be what failed.
     signal?.throwIfAborted();
-    packed.update(chunk);
-    size += chunk.length;
-    await file.writeFile(chunk);
+    throw error;
   }
   const digest = `sha256:${packed.digest('hex')}`;
   return {
@@ -71,31 +74,24 @@ async function* tap(
 
 /** The tree as a tar archive: sorted, owner 0, the tree's time, modes 0644, 0755 and 0777 only. */
 async function* tarStream(tree: SourceTree, prefix: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
-  const archive = pack();
-  const filled = fill(archive, tree, prefix, signal).catch((error: Error) => archive.destroy(error));
-  yield* archive as AsyncIterable<Buffer>;
-  await filled;
-}
-
-async function fill(archive: Pack, tree: SourceTree, prefix: string, signal?: AbortSignal): Promise<void> {
-  const common = { mtime: new Date(tree.time * 1000), uid: 0, gid: 0, uname: '', gname: '' };
+  const { time } = tree;
   const below = prefix.slice(1);
-  const addFolder = (name: string) =>
-    archive.entry({ ...common, name: `${name}/`, type: 'directory', mode: MODES.directory });
-  for (const folder of parents(below)) addFolder(folder);
+  const folder = (path: string) =>
+    tarHeader({ name: `${path}/`, type: 'directory', mode: MODES.directory, time, size: 0 });
+  for (const path of parents(below)) yield folder(path);
   const contents = tree.contents(tree.entries, signal);
   try {
     for (const entry of tree.entries) {
       const name = below ? `${below}/${entry.path}` : entry.path;
-      if (entry.kind === 'directory') addFolder(name);
-      else await addContent(archive, { ...common, name, mode: MODES[entry.kind] }, await nextContent(contents, entry));
+      if (entry.kind === 'directory') yield folder(name);
+      else yield* withContent({ name, mode: MODES[entry.kind], time }, await nextContent(contents, entry));
     }
     // Lets the source find out that it ended well.
     await contents.next();
   } finally {
     await contents.return(undefined);
   }
-  archive.finalize();
+  yield TAR_END;
 }
 
 /** `a/b/c` → `a`, `a/b`, `a/b/c`; nothing for the root. */
@@ -110,41 +106,31 @@ async function nextContent(contents: AsyncGenerator<EntryContent>, entry: TreeEn
   return value;
 }
 
-type Header = { name: string; mode: number; mtime: Date; uid: number; gid: number };
+type Common = Pick<TarHeader, 'name' | 'mode' | 'time'>;
 
-async function addContent(archive: Pack, header: Header, { entry, size, body }: EntryContent): Promise<void> {
+async function* withContent(common: Common, { entry, size, body }: EntryContent): AsyncGenerator<Buffer> {
   if (entry.kind === 'link') {
-    const linkname = (await collect(entry.path, size, body)).toString();
-    await written((done) => archive.entry({ ...header, type: 'symlink', linkname }, done));
-  } else if (size <= SMALL) {
-    const content = await collect(entry.path, size, body);
-    await written((done) => archive.entry({ ...header, type: 'file' }, content, done));
-  } else {
-    await written((done) => void copy(archive.entry({ ...header, type: 'file', size }, done), size, body).catch(done));
+    yield tarHeader({ ...common, type: 'link', size: 0, target: (await collect(entry.path, size, body)).toString() });
+    return;
   }
+  yield tarHeader({ ...common, type: 'file', size });
+  yield* checked(entry.path, size, body);
+  yield tarPadding(size);
 }
 
-/** Waits until the archive took an entry, which it does as fast as it is read. */
-function written(start: (done: (error?: Error | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
-}
-
-async function copy(sink: ReturnType<Pack['entry']>, size: number, body: AsyncIterable<Buffer>): Promise<void> {
+/** A body that is as long as was said. */
+async function* checked(path: string, size: number, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let left = size;
   for await (const chunk of body) {
     left -= chunk.length;
     if (left < 0) break;
-    if (!sink.write(chunk)) await new Promise<void>((resolve) => sink.once('drain', () => resolve()));
+    yield chunk;
   }
-  if (left !== 0) throw new Error('a file changed while it was read: try again');
-  sink.end(null);
+  if (left !== 0) throw new Error(`${path} changed while it was read: try again`);
 }
 
 async function collect(path: string, size: number, body: AsyncIterable<Buffer>): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  const [only = Buffer.alloc(0)] = chunks;
-  const content = chunks.length > 1 ? Buffer.concat(chunks) : only;
-  if (content.length !== size) throw new Error(`${path} changed while it was read: try again`);
-  return content;
+  for await (const chunk of checked(path, size, body)) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }

@@ -1,12 +1,12 @@
-import { createReadStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { pack } from 'tar-stream';
 import { AtomicFile, writeFileAtomic } from '../io/atomic-file.ts';
 import { hasCode, quote } from '../io/errors.ts';
 import { sha256File } from '../io/hash.ts';
+import { fileBlob } from './blobs.ts';
 import { type Image, INDEX_MEDIA_TYPE } from './image.ts';
 import type { Descriptor } from './layer.ts';
+import { TAR_END, tarHeader, tarPadding } from './tar.ts';
 
 /** Source of the format: https://github.com/opencontainers/image-spec, "Image Layout". */
 const LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
@@ -89,10 +89,7 @@ export async function writeArchive(path: string, image: Image, tags: readonly st
   await mkdir(dirname(resolve(path)), { recursive: true });
   const digest = await existingDigest(path);
   await using file = await AtomicFile.create(path, { force: digest !== undefined });
-  const archive = pack();
-  const filled = fillArchive(archive, image, tags).catch((error: Error) => archive.destroy(error));
-  for await (const chunk of archive as AsyncIterable<Buffer>) await file.handle.writeFile(chunk);
-  await filled;
+  for await (const chunk of archiveStream(image, tags)) await file.handle.writeFile(chunk);
   // The same image again is fine, anything else would be lost.
   if (digest !== undefined && digest !== (await sha256File(file.temporaryPath))) {
     throw new Error(`${path} exists already and holds something else: remove it, or name another file`);
@@ -105,19 +102,19 @@ async function existingDigest(path: string): Promise<string | undefined> {
   return existing?.isFile() ? sha256File(path) : undefined;
 }
 
-async function fillArchive(archive: ReturnType<typeof pack>, image: Image, tags: readonly string[]): Promise<void> {
-  const common = { mtime: new Date(0), uid: 0, gid: 0 };
-  const add = (name: string, bytes: Buffer) => archive.entry({ ...common, name, mode: 0o644 }, bytes);
+async function* archiveStream(image: Image, tags: readonly string[]): AsyncGenerator<Uint8Array> {
+  const folder = (name: string) => tarHeader({ name, type: 'directory', mode: 0o755, time: 0, size: 0 });
+  const file = (name: string, size: number) => tarHeader({ name, type: 'file', mode: 0o644, time: 0, size });
   const blobName = ({ digest }: Descriptor) => `blobs/${digest.replace(':', '/')}`;
-  for (const name of ['blobs/', 'blobs/sha256/']) archive.entry({ ...common, name, type: 'directory', mode: 0o755 });
-  add('oci-layout', LAYOUT);
-  add('index.json', indexBytes(taggedEntries(image, tags)));
-  for (const { descriptor, bytes } of [image.config, image.manifest]) add(blobName(descriptor), bytes);
+  yield* [folder('blobs/'), folder('blobs/sha256/')];
+  const small = [
+    ['oci-layout', LAYOUT],
+    ['index.json', indexBytes(taggedEntries(image, tags))],
+    ...[image.config, image.manifest].map(({ descriptor, bytes }) => [blobName(descriptor), bytes] as const),
+  ] as const;
+  for (const [name, bytes] of small) yield* [file(name, bytes.length), bytes, tarPadding(bytes.length)];
   const { descriptor, path } = image.layer;
-  const header = { ...common, name: blobName(descriptor), mode: 0o644, size: descriptor.size };
-  await new Promise<void>((done, failed) => {
-    const entry = archive.entry(header, (error) => (error ? failed(error) : done()));
-    createReadStream(path).on('error', failed).pipe(entry);
-  });
-  archive.finalize();
+  yield file(blobName(descriptor), descriptor.size);
+  yield* fileBlob(descriptor, path).read(0, descriptor.size);
+  yield* [tarPadding(descriptor.size), TAR_END];
 }

@@ -9,6 +9,7 @@ import { buildImage, type Image } from '../../src/container/image.ts';
 import { readGitTree, writeLayer } from '../../src/container/index.ts';
 import { writeArchive, writeLayout } from '../../src/container/layout.ts';
 import { layoutSource, unpackArchive } from '../../src/container/pull.ts';
+import type { SourceTree } from '../../src/container/tree.ts';
 import { digestOf } from '../support/registry.ts';
 import { git, repository, temporaryFolder } from '../support/repository.ts';
 
@@ -104,6 +105,55 @@ describe('an image', () => {
     expect(tar.includes(token)).toBe(false);
     expect(tar.includes('.git/')).toBe(false);
     expect(tar.includes('scripts/run.sh')).toBe(true);
+  });
+});
+
+describe('a layer', () => {
+  it('that is interrupted says so, and leaves its source', async () => {
+    await using folder = await temporaryFolder();
+    const content = Buffer.alloc(3_000_000, 'text ');
+    const files = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`file${i}`, content]));
+    const tree = await readGitTree(await repository(join(folder.path, 'repo'), files), '');
+    for (const after of [1, 4_000_000, 20_000_000]) {
+      const interruption = new AbortController();
+      let bytes = 0;
+      const advance = (count: number) => {
+        bytes += count;
+        if (bytes >= after) interruption.abort(new Error('interrupted'));
+      };
+      const { signal } = interruption;
+      const options = { progress: { total: () => {}, advance }, signal };
+      await expect(writeLayer(tree, '/src', join(folder.path, `${after}`), options)).rejects.toThrow('interrupted');
+    }
+  });
+
+  it('whose source fails, or is longer than it said, is an error', async () => {
+    await using folder = await temporaryFolder();
+    let left = 0;
+    const entry = { path: 'a', kind: 'file' } as const;
+    const tree = (content: Buffer[], size: number): SourceTree => ({
+      entries: [entry],
+      time: 0,
+      revision: undefined,
+      remarks: [],
+      async *contents() {
+        const body = async function* () {
+          yield* content;
+          if (size > 9_000_000) throw new Error('unreadable');
+        };
+        try {
+          yield { entry, size, body: body() };
+        } finally {
+          left++;
+        }
+      },
+    });
+    const write = (content: Buffer[], size: number) =>
+      writeLayer(tree(content, size), '/src', join(folder.path, `layer${left}`));
+    await expect(write([Buffer.alloc(8_000_000)], 9_500_000)).rejects.toThrow('unreadable');
+    await expect(write([Buffer.alloc(6)], 5)).rejects.toThrow(/a changed while it was read/);
+    await expect(write([Buffer.alloc(4)], 5)).rejects.toThrow(/a changed while it was read/);
+    expect(left).toBe(3);
   });
 });
 
