@@ -21,6 +21,11 @@ export class ProgressMeter {
     this.#done = Math.max(0, this.#done + bytes);
   }
 
+  /** Whether nothing was done, which needs no line. */
+  get idle(): boolean {
+    return this.#done === 0;
+  }
+
   /** 0 to 1; undefined as long as the total isn't known. */
   get fraction(): number | undefined {
     return this.#total ? Math.min(1, this.#done / this.#total) : undefined;

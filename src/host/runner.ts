@@ -42,7 +42,7 @@ export function runnerHost(options: { env: Host['env']; signal: AbortSignal }): 
           shown = now;
           info(inert(meter.line(now)));
         },
-        [Symbol.dispose]: () => info(inert(meter.line(Date.now()))),
+        [Symbol.dispose]: () => void (meter.idle || info(inert(meter.line(Date.now())))),
       };
     },
     async summary(markdown) {

@@ -64,7 +64,7 @@ function displayProgress(
     },
     [Symbol.dispose]() {
       if (stderr.isTTY) stderr.write('\r\x1b[K');
-      else show(Date.now());
+      else if (!meter.idle) show(Date.now());
     },
   };
 }

@@ -27,6 +27,16 @@ describe('terminalHost', () => {
     expect(text()).toContain('base.iso  100%');
   });
 
+  it('has no line for a progress in which nothing was done', () => {
+    const { host, text } = hostOn(false);
+    {
+      using bar = host.progress('upload', 100);
+      bar.advance(50);
+      bar.advance(-50);
+    }
+    expect(text()).toBe('');
+  });
+
   it('clears the bar before other lines on a terminal', () => {
     const { host, text } = hostOn(true);
     host.info('done');
