@@ -1,5 +1,5 @@
 import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
-import { messageOf, quote } from './errors.ts';
+import { hasCode, messageOf, quote } from './errors.ts';
 import { TransientError } from './retry.ts';
 
 /** A connection without a byte for this long is dead, in milliseconds. */
@@ -126,9 +126,11 @@ function redirectedCall(call: Call, location: string, status: number): Call {
   return { target, headers, method: toGet ? 'GET' : call.method, body: toGet ? undefined : call.body };
 }
 
+/** What OpenSSL says of a server that answers with something else than TLS. */
+const NO_TLS = 'ERR_SSL_WRONG_VERSION_NUMBER';
 /** Failures of TLS verification and of the proxy's own refusal, which another try doesn't change. */
 const PERMANENT_CODE =
-  /^(CERT_|ERR_TLS_CERT|ERR_INVALID_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_|UND_ERR_INVALID_ARG)/;
+  /^(CERT_|ERR_SSL_WRONG_VERSION|ERR_TLS_CERT|ERR_INVALID_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_|UND_ERR_INVALID_ARG)/;
 const PERMANENT_MESSAGE = /^Proxy response \((?!408|429|5)\d+\)/;
 
 /** A network error, also one met while reading a body, as the `TransientError` that `withRetries` tries again. */
@@ -140,7 +142,13 @@ function networkMessage(url: string, error: unknown): string {
   let cause = error instanceof Error && error.cause ? error.cause : error;
   // A name with several addresses fails once per address, in an error without a message of its own.
   if (cause instanceof AggregateError) cause = cause.errors[0];
+  if (hasCode(cause, NO_TLS)) return `${withoutCredentials(url)}: the server there does not speak TLS`;
   return `${withoutCredentials(url)}: ${messageOf(cause) || 'the connection was lost'}`;
+}
+
+/** Whether a request for https failed because there is no TLS, as with a server for plain http. */
+export function speaksNoTls(error: unknown): boolean {
+  return error instanceof Error && (hasCode(error, NO_TLS) || speaksNoTls(error.cause));
 }
 
 function isPermanent(error: unknown): boolean {

@@ -77,6 +77,14 @@ describe('http', () => {
     await new Promise((closed) => counting.close(closed));
   });
 
+  it('does not try again where a server speaks no TLS, and says so in a line', async () => {
+    const error: unknown = await http(server.url('/file').replace('http:', 'https:')).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).not.toBeInstanceOf(TransientError);
+    expect(error).toMatchObject({ message: expect.stringMatching(/\/file: the server there does not speak TLS$/) });
+  });
+
   it('names no password in an invalid URL', async () => {
     await expect(http('http://user:s3cret@:x')).rejects.toThrow(/^(?!.*s3cret).*not valid/);
   });
