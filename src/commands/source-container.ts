@@ -143,7 +143,8 @@ async function publish(values: Values, host: Host, work: string): Promise<Result
       progress,
       signal: host.signal,
     });
-    host.info(`${tree.entries.length} entries, ${formatSize(layer.descriptor.size)} compressed`);
+    const files = tree.entries.filter(({ kind }) => kind !== 'directory').length;
+    host.info(`${files} ${files === 1 ? 'file' : 'files'}, ${formatSize(layer.descriptor.size)} compressed`);
     return buildImage(layer, {
       time: tree.time,
       prefix,

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { extract as tarReader } from 'tar-stream';
-import { quote } from '../io/errors.ts';
+import { messageOf, quote } from '../io/errors.ts';
 import { sha256 } from '../io/hash.ts';
 import { HttpError, transientNetworkError } from '../io/http.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
@@ -179,6 +179,8 @@ export async function unpackArchive(path: string, folder: string): Promise<void>
         for await (const chunk of entry as AsyncIterable<Buffer>) await file.writeFile(chunk);
       } else entry.resume();
     }
+  } catch (cause) {
+    throw new Error(`${path} can't be read as an archive of an image: ${messageOf(cause)}`, { cause });
   } finally {
     input.destroy();
   }

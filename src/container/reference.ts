@@ -15,46 +15,51 @@ const MAX_REPOSITORY = 255;
 /**
  * Reads an image name without a tag: `ghcr.io/owner/name` (upper case is lowered), `oci:DIR` or `oci-archive:FILE`.
  *
- * @throws UsageError naming the input `image`, the value and the allowed form
+ * @param input what the user gave it as
+ * @throws UsageError naming the input, the value and the allowed form
  */
-export function parseImage(text: string): Target {
-  const local = parseLocal(text);
+export function parseImage(text: string, input = 'image'): Target {
+  const local = parseLocal(text, input);
   if (local) return local;
   const name = text.trim().toLowerCase();
   const slash = name.indexOf('/');
   const host = name.slice(0, Math.max(0, slash));
   const repository = name.slice(slash + 1);
   if (name.includes('@') || repository.includes(':')) {
-    throw new UsageError(`"image" is ${quote(text)}, but takes the name alone: give tags by "tags"`);
+    throw new UsageError(`"${input}" is ${quote(text)}, but takes the name alone: give tags by "tags"`);
   }
   if (!isRegistry(host) || !REPOSITORY.test(repository) || repository.length > MAX_REPOSITORY) {
     throw new UsageError(
-      `"image" is ${quote(text)}, but takes REGISTRY/NAME as in ghcr.io/owner/name, oci:DIR or oci-archive:FILE`,
+      `"${input}" is ${quote(text)}, but takes REGISTRY/NAME as in ghcr.io/owner/name, oci:DIR or oci-archive:FILE`,
     );
   }
   return { kind: 'registry', host: canonicalHost(host), repository };
 }
 
-function parseLocal(text: string): Target | undefined {
+function parseLocal(text: string, input: string): Target | undefined {
   const [, kind, path = ''] = /^(oci|oci-archive):(.*)$/s.exec(text.trim()) ?? [];
   if (kind === undefined) return undefined;
-  if (path === '') throw new UsageError(`"image" is ${quote(text)}, but ${kind}: takes a path`);
+  if (path === '') throw new UsageError(`"${input}" is ${quote(text)}, but ${kind}: takes a path`);
   return { kind: kind as 'oci' | 'oci-archive', path };
 }
 
 /** A registry has a dot or a port in its name, or is `localhost`, as everywhere in the container world. */
 function isRegistry(host: string): boolean {
-  return HOST.test(host) && (/[.:]/.test(host) || host === 'localhost');
+  const port = Number(/:(\d+)$/.exec(host)?.[1] ?? 1);
+  return HOST.test(host) && port > 0 && port < 65_536 && (/[.:]/.test(host) || host === 'localhost');
 }
+
+const DOCKER_HUB = 'registry-1.docker.io';
 
 /** Docker Hub is known by other names than the one that answers. */
 function canonicalHost(host: string): string {
-  return host === 'docker.io' || host === 'index.docker.io' ? 'registry-1.docker.io' : host;
+  return host === 'docker.io' || host === 'index.docker.io' ? DOCKER_HUB : host;
 }
 
 /** An image name as people write it. */
 export function formatTarget(target: Target): string {
-  return target.kind === 'registry' ? `${target.host}/${target.repository}` : `${target.kind}:${target.path}`;
+  if (target.kind !== 'registry') return `${target.kind}:${target.path}`;
+  return `${target.host === DOCKER_HUB ? 'docker.io' : target.host}/${target.repository}`;
 }
 
 /** A place to get an image from. */
@@ -72,15 +77,15 @@ export interface Reference {
  */
 export function parseReference(text: string): Reference {
   const [, localName, localTag] = /^(oci(?:-archive)?:.+?)(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?$/s.exec(text) ?? [];
-  if (localName) return { target: parseImage(localName), tag: localTag };
+  if (localName) return { target: parseImage(localName, 'extract'), tag: localTag };
   const [name = '', digest] = text.trim().split('@');
   if (digest !== undefined && !DIGEST.test(digest)) {
-    throw new UsageError(`${quote(text)} has no sha256 digest behind "@"`);
+    throw new UsageError(`"extract" names ${quote(text)}, which has no sha256 digest behind "@"`);
   }
   const colon = name.indexOf(':', name.indexOf('/'));
   const tag = colon < 0 ? 'latest' : name.slice(colon + 1);
-  if (!TAG.test(tag)) throw new UsageError(`${quote(tag)} is not a tag`);
-  return { target: parseImage(colon < 0 ? name : name.slice(0, colon)), tag: digest ?? tag };
+  if (!TAG.test(tag)) throw new UsageError(`"extract" names ${quote(text)}, but ${quote(tag)} is not a tag`);
+  return { target: parseImage(colon < 0 ? name : name.slice(0, colon), 'extract'), tag: digest ?? tag };
 }
 
 /**

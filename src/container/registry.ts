@@ -1,6 +1,13 @@
 import { isIP } from 'node:net';
 import { messageOf, quote } from '../io/errors.ts';
-import { HttpError, type HttpOptions, type HttpResponse, http, transientNetworkError } from '../io/http.ts';
+import {
+  HttpError,
+  type HttpOptions,
+  type HttpResponse,
+  http,
+  speaksNoTls,
+  transientNetworkError,
+} from '../io/http.ts';
 import { type RetryOptions, TransientError, withRetries } from '../io/retry.ts';
 import { AuthorizationError, Authorizer } from './authorizer.ts';
 import type { Credentials } from './credentials.ts';
@@ -68,7 +75,7 @@ export class Registry {
     const https = new Registry(new URL(`https://${options.host}`).origin, options);
     if (!options.insecure) return https;
     const reachable = await https.#ping().catch((error: unknown) => {
-      if (error instanceof TransientError && error.cause !== undefined) return false;
+      if (speaksNoTls(error) || (error instanceof TransientError && error.cause !== undefined)) return false;
       options.retry?.signal?.throwIfAborted();
       return true;
     });
@@ -188,8 +195,10 @@ export class Registry {
     }
     if (error instanceof AuthorizationError) return new DeniedError(this.#denied(error.message), error.status, error);
     if (error instanceof DeniedError) return new DeniedError(this.#denied(error.message), error.status, error);
-    if (error instanceof TransientError && error.cause !== undefined && !this.insecure && isLocal(this.host)) {
-      const message = `${error.message}; set "insecure" for a registry that speaks http`;
+    if (this.insecure || !(error instanceof Error)) return error;
+    const message = `${error.message}; set "insecure" for a registry that speaks http`;
+    if (speaksNoTls(error)) return new Error(message, { cause: error });
+    if (error instanceof TransientError && error.cause !== undefined && isLocal(this.host)) {
       return new TransientError(message, { cause: error, retryAfter: error.retryAfter });
     }
     return error;

@@ -136,6 +136,20 @@ describe('uploading a blob', () => {
   });
 });
 
+describe('a registry that speaks http', () => {
+  it('is found where that is allowed, and else told after one try', async () => {
+    await using registry = await faultyRegistry();
+    expect((await connect(registry)).origin).toBe(`http://${registry.host}`);
+    const retries: string[] = [];
+    const denied = connect(registry, {
+      insecure: false,
+      retry: { onRetry: ({ message }) => void retries.push(message) },
+    }).then((client) => uploadBlob(client, blob));
+    await expect(denied).rejects.toThrow(/does not speak TLS; set "insecure"/);
+    expect(retries).toEqual([]);
+  });
+});
+
 describe('credentials', () => {
   it('are sent once the registry asks, and a token that expires half-way is replaced', async () => {
     await using registry = await faultyRegistry();

@@ -11,7 +11,7 @@ describe('the name of an image', () => {
     ['localhost:5000/a', 'localhost:5000/a'],
     ['localhost/a', 'localhost/a'],
     ['[::1]:5000/a/b_c', '[::1]:5000/a/b_c'],
-    ['docker.io/owner/name', 'registry-1.docker.io/owner/name'],
+    ['docker.io/owner/name', 'docker.io/owner/name'],
     ['oci:Some/Dir', 'oci:Some/Dir'],
     ['oci:C:\\dir', 'oci:C:\\dir'],
     ['oci-archive:File.tar', 'oci-archive:File.tar'],
@@ -27,7 +27,13 @@ describe('the name of an image', () => {
     `ghcr.io/a@${DIGEST}`,
     'oci:',
     'https://ghcr.io/a',
+    'localhost:0/a',
+    'localhost:65536/a',
   ])('%j is refused', (text) => expect(() => parseImage(text)).toThrow(UsageError));
+});
+
+it('of Docker Hub goes where it answers', () => {
+  expect(parseImage('docker.io/owner/name')).toMatchObject({ host: 'registry-1.docker.io' });
 });
 
 describe('a reference', () => {
@@ -45,9 +51,10 @@ describe('a reference', () => {
     expect([formatTarget(reference.target), reference.tag]).toEqual([target, tag]);
   });
 
-  it.each(['ghcr.io/a@sha256:12', 'ghcr.io/a:-x'])('%j is refused', (text) =>
-    expect(() => parseReference(text)).toThrow(UsageError),
-  );
+  it.each(['ghcr.io/a@sha256:12', 'ghcr.io/a:-x', 'name', 'oci:'])('%j is refused by the name of its input', (text) => {
+    expect(() => parseReference(text)).toThrow(UsageError);
+    expect(() => parseReference(text)).toThrow(/"extract"/);
+  });
 });
 
 it('tags are checked and not repeated', () => {
