@@ -1,5 +1,6 @@
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -14,6 +15,7 @@ const FILE_SIZE = 100_000;
 /** 1,000 files and 100 MB to a local registry: a build and a push, beside Buildah and Podman. */
 export async function bench(): Promise<Bench[]> {
   const folder = await mkdtemp(join(benchFolder(), 'k4all-bench-container-'));
+  process.once('exit', () => cleanUp(folder));
   const benches: Bench[] = [];
   for (const kind of ['text', 'random'] as const) {
     const tree = await makeTree(join(folder, kind), kind);
@@ -44,7 +46,8 @@ export async function bench(): Promise<Bench[]> {
           needs: ['buildah', 'podman'],
           prepare: (work) => writeFile(join(work, 'Containerfile'), 'FROM scratch\nCOPY . /src\nCMD ["/true"]\n'),
           steps: (work) => {
-            const tag = `localhost/k4all-bench:${kind}${round++}`;
+            const tag = `localhost/k4all-bench:${process.pid}-${kind}${round++}`;
+            built.push(tag);
             const build: Argv = [
               'buildah',
               'bud',
@@ -68,6 +71,17 @@ export async function bench(): Promise<Bench[]> {
     });
   }
   return benches;
+}
+
+/** The images that Buildah keeps in the user's storage. */
+const built: string[] = [];
+const registries: ChildProcess[] = [];
+
+/** A gigabyte or two would stay behind. */
+function cleanUp(folder: string): void {
+  for (const registry of registries) registry.kill('SIGKILL');
+  if (built.length > 0) spawnSync('buildah', ['rmi', '--force', ...built], { stdio: 'ignore' });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 }
 
 const pushedOnce = new Map<string, Promise<unknown>>();
@@ -121,7 +135,7 @@ async function startRegistry(folder: string): Promise<string> {
   const storage = `storage: {filesystem: {rootdirectory: ${join(folder, 'data')}}}`;
   await writeFile(config, `version: 0.1\nlog: {level: error}\n${storage}\nhttp: {addr: 127.0.0.1:${port}}\n`);
   const registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-  process.once('exit', () => registry.kill());
+  registries.push(registry);
   registry.unref();
   await new Promise((started) => setTimeout(started, 1000));
   return `127.0.0.1:${port}`;
