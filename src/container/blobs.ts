@@ -1,24 +1,15 @@
-import { open } from 'node:fs/promises';
 import { quote } from '../io/errors.ts';
 import { HttpError, type HttpOptions, type HttpResponse } from '../io/http.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
 import { withRetries } from '../io/retry.ts';
-import { SpentBuffers } from '../io/spent-buffers.ts';
+import type { BlobSource } from './blob-source.ts';
 import type { Descriptor } from './layer.ts';
 import { type Registry, type RegistryRequest, shown } from './registry.ts';
 
 /** ghcr.io takes at most 4 MiB in one request of an upload in chunks. */
 const CHUNK = 4 * 1024 * 1024;
-const READ_SIZE = 256 * 1024;
 /** So often an upload that the registry spoiled is begun again. */
 const MAX_SESSIONS = 3;
-
-/** A blob to upload: a range of bytes that can be read again from any place. */
-export interface BlobSource {
-  readonly descriptor: Descriptor;
-  /** Reads up to `length` bytes from `offset`. */
-  read(offset: number, length: number): AsyncIterable<Uint8Array>;
-}
 
 export type UploadResult = 'uploaded' | 'mounted' | 'present';
 
@@ -271,32 +262,3 @@ type Send = (registry: Registry, request: RegistryRequest) => Promise<HttpRespon
 const retried: Send = (registry, request) => registry.send(request);
 /** For requests inside of something that is tried again as a whole. */
 const once: Send = (registry, request) => registry.sendOnce(request);
-
-/** A blob in memory. */
-export function bytesBlob(descriptor: Descriptor, bytes: Buffer): BlobSource {
-  return {
-    descriptor,
-    async *read(offset, length) {
-      yield bytes.subarray(offset, offset + length);
-    },
-  };
-}
-
-/** A blob in a file. */
-export function fileBlob(descriptor: Descriptor, path: string): BlobSource {
-  const spent = new SpentBuffers();
-  return {
-    descriptor,
-    async *read(offset, length) {
-      await using file = await open(path, 'r');
-      for (let done = 0; done < length; ) {
-        const wanted = Math.min(READ_SIZE, length - done);
-        const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(wanted), 0, wanted, offset + done);
-        if (bytesRead === 0) throw new Error(`${path} became shorter while it was uploaded`);
-        done += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-        spent.add(bytesRead);
-      }
-    },
-  };
-}

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { AtomicFile, writeFileAtomic } from '../io/atomic-file.ts';
 import { hasCode, quote } from '../io/errors.ts';
 import { sha256File } from '../io/hash.ts';
-import { fileBlob } from './blobs.ts';
+import { fileBlob } from './blob-source.ts';
 import { type Image, INDEX_MEDIA_TYPE } from './image.ts';
 import type { Descriptor } from './layer.ts';
 import { TAR_END, tarHeader, tarPadding } from './tar.ts';

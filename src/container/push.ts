@@ -1,7 +1,8 @@
 import { sha256 } from '../io/hash.ts';
 import { HttpError } from '../io/http.ts';
 import { noProgress, type Progress } from '../io/progress.ts';
-import { bytesBlob, compareDigest, fileBlob, type UploadResult, uploadBlob } from './blobs.ts';
+import { bytesBlob, fileBlob } from './blob-source.ts';
+import { compareDigest, type UploadResult, uploadBlob } from './blobs.ts';
 import { type Image, MANIFEST_MEDIA_TYPE } from './image.ts';
 import { DeniedError, errorDetail, type Registry } from './registry.ts';
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { bytesBlob, uploadBlob } from '../../src/container/blobs.ts';
+import { bytesBlob } from '../../src/container/blob-source.ts';
+import { uploadBlob } from '../../src/container/blobs.ts';
 import type { Credentials } from '../../src/container/credentials.ts';
 import { buildImage, type Image } from '../../src/container/image.ts';
 import { readGitTree, writeLayer } from '../../src/container/index.ts';
