@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-CVOagWFe.js";import{t}from"./shared-boot-test-DJIKAVgL.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-boot-test-DJIKAVgL.js";await e(t);export{};

@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-CVOagWFe.js";import{t}from"./shared-create-release-BrcA1BND.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-create-release-B1szUKL5.js";await e(t);export{};

@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-CVOagWFe.js";import{t}from"./shared-fetch-coreos-VU3F_x5z.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-fetch-coreos-CRLY-pEs.js";await e(t);export{};

@@ -78,12 +78,12 @@ async function* tarStream(tree: SourceTree, prefix: string, signal?: AbortSignal
   const below = prefix.slice(1);
   const folder = (path: string) =>
     tarHeader({ name: `${path}/`, type: 'directory', mode: MODES.directory, time, size: 0 });
-  for (const path of parents(below)) yield folder(path);
+  for (const path of parents(below)) yield await folder(path);
   const contents = tree.contents(tree.entries, signal);
   try {
     for (const entry of tree.entries) {
       const name = below ? `${below}/${entry.path}` : entry.path;
-      if (entry.kind === 'directory') yield folder(name);
+      if (entry.kind === 'directory') yield await folder(name);
       else yield* withContent({ name, mode: MODES[entry.kind], time }, await nextContent(contents, entry));
     }
     // Lets the source find out that it ended well.
@@ -110,10 +110,15 @@ type Common = Pick<TarHeader, 'name' | 'mode' | 'time'>;
 
 async function* withContent(common: Common, { entry, size, body }: EntryContent): AsyncGenerator<Buffer> {
   if (entry.kind === 'link') {
-    yield tarHeader({ ...common, type: 'link', size: 0, target: (await collect(entry.path, size, body)).toString() });
+    yield await tarHeader({
+      ...common,
+      type: 'symlink',
+      size: 0,
+      target: (await collect(entry.path, size, body)).toString(),
+    });
     return;
   }
-  yield tarHeader({ ...common, type: 'file', size });
+  yield await tarHeader({ ...common, type: 'file', size });
   yield* checked(entry.path, size, body);
   yield tarPadding(size);
 }

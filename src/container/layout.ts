@@ -106,15 +106,16 @@ async function* archiveStream(image: Image, tags: readonly string[]): AsyncGener
   const folder = (name: string) => tarHeader({ name, type: 'directory', mode: 0o755, time: 0, size: 0 });
   const file = (name: string, size: number) => tarHeader({ name, type: 'file', mode: 0o644, time: 0, size });
   const blobName = ({ digest }: Descriptor) => `blobs/${digest.replace(':', '/')}`;
-  yield* [folder('blobs/'), folder('blobs/sha256/')];
+  yield await folder('blobs/');
+  yield await folder('blobs/sha256/');
   const small = [
     ['oci-layout', LAYOUT],
     ['index.json', indexBytes(taggedEntries(image, tags))],
     ...[image.config, image.manifest].map(({ descriptor, bytes }) => [blobName(descriptor), bytes] as const),
   ] as const;
-  for (const [name, bytes] of small) yield* [file(name, bytes.length), bytes, tarPadding(bytes.length)];
+  for (const [name, bytes] of small) yield* [await file(name, bytes.length), bytes, tarPadding(bytes.length)];
   const { descriptor, path } = image.layer;
-  yield file(blobName(descriptor), descriptor.size);
+  yield await file(blobName(descriptor), descriptor.size);
   yield* fileBlob(descriptor, path).read(0, descriptor.size);
   yield* [tarPadding(descriptor.size), TAR_END];
 }

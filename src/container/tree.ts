@@ -33,8 +33,8 @@ export interface Remark {
   readonly message: string;
 }
 
-/** The largest time that an ustar header holds (11 octal digits). */
-const MAX_TIME = 8 ** 11 - 1;
+/** The largest time that the library writes into a header: it counts seconds in 32 bits. */
+const MAX_TIME = 2 ** 31 - 1;
 
 /** A time as a tar header can hold it, in whole seconds. */
 export function tarTime(seconds: number): number {

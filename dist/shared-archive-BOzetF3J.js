@@ -1,0 +1,1 @@
+export{u as decompressStream}from"./shared-archive-C7m-gnLB.js";

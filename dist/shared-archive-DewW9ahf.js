@@ -1,1 +1,0 @@
-export{u as decompressStream}from"./shared-archive-CZY6qr3D.js";

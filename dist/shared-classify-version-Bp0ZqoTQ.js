@@ -1,1 +1,0 @@
-export{t as command}from"./shared-classify-version-Cy28OLEI.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-create-release-BrcA1BND.js";

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-create-release-B1szUKL5.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-fetch-coreos-VU3F_x5z.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-inspect-iso-Bgk1glRa.js";

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-inspect-iso-DJeE1z8G.js";

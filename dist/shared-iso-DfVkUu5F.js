@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,g as openLiveIso}from"./shared-iso-M_ni8WaW.js";import"./shared-run-CbvFQTrO.js";

@@ -1,0 +1,1 @@
+export{n as checkedOutRef,r as classify}from"./shared-release-qeFqrAx3.js";import"./shared-coreos-releases-CFl-FFOY.js";

@@ -1,1 +1,0 @@
-export{n as checkedOutRef,r as classify}from"./shared-release-DbemyCxx.js";import"./shared-coreos-releases-CFl-FFOY.js";

@@ -1,0 +1,1 @@
+export{t as embedIgnition}from"./shared-run-D4YZqmLQ.js";

@@ -1,0 +1,1 @@
+import{r as e}from"./shared-sizes-HX9zPxIJ.js";import{setFlagsFromString as t}from"node:v8";import{runInNewContext as n}from"node:vm";const r=8*e;let i;var a=class{#e=0;add(e){this.#e+=e,this.#e<r||(this.#e=0,i??=o(),i({type:`minor`}))}};function o(){return t(`--expose-gc`),n(`gc`)}export{a as t};
