@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-inspect-iso-DJeE1z8G.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-inspect-iso-HQHW3AgB.js";await e(t);export{};

@@ -1,5 +1,5 @@
 /** The program of all threads; an entry of its own in the bundle. `src/io/threads.ts` starts it. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { FindingsError, messageOf } from './io/errors.ts';
 import { inSteps } from './io/progress.ts';
 import type { ThreadMessage, ThreadTask } from './io/threads.ts';
@@ -14,16 +14,19 @@ const works: Readonly<Record<string, () => Promise<Work>>> = {
 
 const say = (message: ThreadMessage) => parentPort?.postMessage(message);
 
-try {
-  const { work, input } = workerData as ThreadTask;
-  const progress = inSteps((bytes) => say({ advance: bytes }));
-  const result = await (await works[work]?.())?.(input as never, progress.advance);
-  progress.finish();
-  say({ result });
-} catch (error) {
-  say({
-    message: messageOf(error),
-    code: error instanceof Error && 'code' in error ? error.code : undefined,
-    findings: error instanceof FindingsError ? error.findings : undefined,
-  });
+async function run({ work, input }: ThreadTask): Promise<void> {
+  try {
+    const progress = inSteps((bytes) => say({ advance: bytes }));
+    const result = await (await works[work]?.())?.(input as never, progress.advance);
+    progress.finish();
+    say({ result });
+  } catch (error) {
+    say({
+      message: messageOf(error),
+      code: error instanceof Error && 'code' in error ? error.code : undefined,
+      findings: error instanceof FindingsError ? error.findings : undefined,
+    });
+  }
 }
+
+parentPort?.on('message', run);

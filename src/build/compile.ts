@@ -37,7 +37,7 @@ export interface CompileInput {
 
 /** `compileRoles` in a thread, so that others can work meanwhile; its memory is given back when it is done. */
 export async function compileInThread(input: CompileInput, signal: AbortSignal): Promise<Compilation> {
-  return (await runInThread({ work: 'butane', input }, { signal })) as Compilation;
+  return (await runInThread({ work: 'butane', input }, { signal, once: true })) as Compilation;
 }
 
 /**

@@ -32,29 +32,56 @@ export function* piecesByWindow(image: Image): Generator<{ window: number; piece
   }
 }
 
+/** Windows that are to be summed up, by their indices, ascending. Threads that share one take turns. */
+export interface WindowQueue {
+  readonly windows: readonly number[];
+  /** One number in shared memory: how many of the windows were taken. */
+  readonly taken: Int32Array;
+}
+
+/** So many windows are taken at once. */
+const TURN = 16;
+
+export function windowQueue(windows: readonly number[]): WindowQueue {
+  return { windows, taken: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) };
+}
+
 /**
- * Reads the windows with these indices and sums them up. What follows a shorter window counts as zeros.
+ * Reads the windows of a queue and sums them up. What follows a shorter window counts as zeros.
  *
  * @param look is shown the bytes of each window, in order
  */
 export async function sumWindows(
   image: Image,
-  windows: readonly number[],
+  { windows, taken }: WindowQueue,
   advance: Advance,
   look: (bytes: Uint8Array) => void = () => {},
 ): Promise<ClusterSums[]> {
-  const wanted = new Set(windows);
   const buffer = Buffer.allocUnsafeSlow(WINDOW_SIZE);
   const results: ClusterSums[] = [];
-  for (const { window, pieces, length } of piecesByWindow(image)) {
-    if (!wanted.has(window)) continue;
-    await readExtents(pieces, buffer.subarray(0, length));
-    look(buffer.subarray(0, length));
-    buffer.fill(0, length);
-    results.push({ window, sums: clusterSums(buffer) });
-    await advance(length);
+  const pieces = piecesByWindow(image);
+  for (;;) {
+    const turn = Atomics.add(taken, 0, TURN);
+    if (turn >= windows.length) return results;
+    for (const window of windows.slice(turn, turn + TURN)) {
+      const filled = await fill(buffer, pieces, window);
+      look(buffer.subarray(0, filled));
+      results.push({ window, sums: clusterSums(buffer) });
+      await advance(filled);
+    }
   }
-  return results;
+}
+
+/** Goes on to a window and reads it; returns how much of the buffer it fills, with zeros behind. */
+async function fill(buffer: Buffer, windows: ReturnType<typeof piecesByWindow>, window: number): Promise<number> {
+  for (;;) {
+    const { value, done } = windows.next();
+    if (done) throw new Error(`the image has no window ${window}`);
+    if (value.window !== window) continue;
+    await readExtents(value.pieces, buffer.subarray(0, value.length));
+    buffer.fill(0, value.length);
+    return value.length;
+  }
 }
 
 function clusterSums(bytes: Buffer): Uint32Array {

@@ -10,6 +10,7 @@ import {
   piecesByWindow,
   sumWindows,
   WINDOW_SIZE,
+  windowQueue,
 } from './cluster-sums.ts';
 import { type Extent, ExtentCursor, ExtentList, fileImage, type Image } from './image.ts';
 import { forThread, performAll, withPauses } from './tasks.ts';
@@ -74,7 +75,7 @@ export async function surveyAndDigest(
   const hash = createHash('sha256');
   const origins = new Map([...piecesByWindow(image)].map(({ window, pieces }) => [window, originOf(pieces)]));
   const sums = await withPauses({ signal, advance: (bytes: number) => progress.advance(bytes) }, (advance) =>
-    sumWindows(here, [...origins.keys()], advance, (bytes) => hash.update(bytes)),
+    sumWindows(here, windowQueue([...origins.keys()]), advance, (bytes) => hash.update(bytes)),
   );
   const windows = new Map(sums.map(({ window, sums }) => [window, { sums, origin: origins.get(window) }]));
   return { image: surveyed(image, windows), sha256: hash.digest('hex') };
@@ -87,13 +88,10 @@ async function sumUp(
 ): Promise<readonly ClusterSums[]> {
   const cloned = windows.length * WINDOW_SIZE < WORTH_A_THREAD ? undefined : forThread(image);
   const options = { signal, advance: (bytes: number) => progress.advance(bytes) };
-  if (!cloned) return withPauses(options, (advance) => sumWindows(image, windows, advance));
-  const each = Math.ceil(windows.length / availableParallelism());
-  const tasks = Array.from({ length: Math.ceil(windows.length / each) }, (_, i) => ({
-    kind: 'survey' as const,
-    image: cloned,
-    windows: windows.slice(i * each, (i + 1) * each),
-  }));
+  const queue = windowQueue(windows);
+  if (!cloned) return withPauses(options, (advance) => sumWindows(image, queue, advance));
+  const task = { kind: 'survey', image: cloned, windows: queue } as const;
+  const tasks = Array.from({ length: availableParallelism() }, () => task);
   return (await performAll(tasks, options)).flat();
 }
 

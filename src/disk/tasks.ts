@@ -2,14 +2,14 @@ import { setImmediate } from 'node:timers/promises';
 import { type Advance, inSteps } from '../io/progress.ts';
 import { FileReader, type OpenFile, openFileReader, type Reader } from '../io/reader.ts';
 import { runInThread, type ThreadOptions, together } from '../io/threads.ts';
-import { type ClusterSums, sumWindows } from './cluster-sums.ts';
+import { type ClusterSums, sumWindows, type WindowQueue } from './cluster-sums.ts';
 import { copyPart, type Digest, type Part } from './copy-part.ts';
 import type { Extent, Image } from './image.ts';
 
 /** Work that any thread can do: everything in it can be cloned. */
 export type Task =
   | { readonly kind: 'copy'; readonly part: Part<OpenFile> }
-  | { readonly kind: 'survey'; readonly image: Image<OpenFile>; readonly windows: readonly number[] };
+  | { readonly kind: 'survey'; readonly image: Image<OpenFile>; readonly windows: WindowQueue };
 
 interface Results {
   readonly copy: readonly Digest[];
@@ -29,11 +29,11 @@ export function perform(task: Task, advance: Advance): Promise<Results[Task['kin
 /** Does the first task in this thread, and each other in one of its own. */
 export async function performAll<Kind extends Task['kind']>(
   tasks: readonly (Task & { readonly kind: Kind })[],
-  options: Required<ThreadOptions>,
+  options: Pick<ThreadOptions, 'signal' | 'advance'>,
 ): Promise<Results[Kind][]> {
   const [own, ...others] = tasks;
   if (!own) return [];
-  const { advance } = options;
+  const { advance = () => {} } = options;
   const results = await together(options.signal, (signal) => [
     ...others.map((input) => runInThread({ work: 'disk', input }, { signal, advance })),
     withPauses({ signal, advance }, (advanceHere) => perform(own, advanceHere)),

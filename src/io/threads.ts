@@ -8,13 +8,13 @@ export const WORTH_A_THREAD = 4 * 1024 * 1024;
 /** Less garbage is kept than Node would, which is several megabytes for each thread. */
 const resourceLimits = { maxYoungGenerationSizeMb: 2 };
 
-/** What a thread is started with: the name of its work, and what that takes; see `src/thread.ts`. */
+/** What a thread is told to do: the name of its work, and what that takes; see `src/thread.ts`. */
 export interface ThreadTask {
   readonly work: string;
   readonly input: unknown;
 }
 
-/** What a thread says: bytes that are done, and once the result or what went wrong. */
+/** What a thread says of a task: bytes that are done, and once the result or what went wrong. */
 export type ThreadMessage =
   | { readonly advance: number }
   | { readonly result: unknown }
@@ -23,16 +23,23 @@ export type ThreadMessage =
 export interface ThreadOptions {
   readonly signal?: AbortSignal | undefined;
   readonly advance?: (bytes: number) => void;
+  /** The thread ends with the task, and gives back its memory. */
+  readonly once?: boolean;
 }
 
+/** Threads that wait for another task; they don't keep the process alive. */
+const idle: Worker[] = [];
+
 /**
- * Does work in a thread of its own, which is over when this settles. Whatever goes in and out is cloned.
+ * Does work in another thread, which has stopped doing it when this settles. Whatever goes in and out is cloned.
  *
  * @throws what the work throws: a `FindingsError`, or an Error with the same message and code
  */
-export async function runInThread(task: ThreadTask, { signal, advance }: ThreadOptions): Promise<unknown> {
+export async function runInThread(task: ThreadTask, options: ThreadOptions): Promise<unknown> {
+  const { signal, advance, once = false } = options;
   signal?.throwIfAborted();
-  const worker = new Worker(threadProgram(), { workerData: task, name: `k4all-${task.work}`, resourceLimits });
+  const worker = idle.pop() ?? new Worker(threadProgram(), { name: 'k4all', resourceLimits });
+  worker.ref();
   const end = Promise.withResolvers<unknown>();
   const abort = () => end.reject(signal?.reason);
   signal?.addEventListener('abort', abort);
@@ -42,12 +49,21 @@ export async function runInThread(task: ThreadTask, { signal, advance }: ThreadO
     else end.reject(errorOf(message));
   });
   worker.on('error', end.reject);
-  worker.on('exit', (code) => end.reject(new Error(`the thread "${task.work}" ended early (exit code ${code})`)));
+  worker.on('exit', (code) => end.reject(new Error(`the thread for "${task.work}" ended early (exit code ${code})`)));
+  worker.postMessage(task);
+  let succeeded = false;
   try {
-    return await end.promise;
+    const result = await end.promise;
+    succeeded = true;
+    return result;
   } finally {
     signal?.removeEventListener('abort', abort);
-    await worker.terminate();
+    // Not all at once: Node has some of its own.
+    for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
+    if (succeeded && !once) {
+      worker.unref();
+      idle.push(worker);
+    } else await worker.terminate();
   }
 }
 

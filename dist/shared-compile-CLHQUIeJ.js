@@ -1,1 +1,0 @@
-export{n as compileRoles}from"./shared-compile-C7ku85DD.js";

@@ -1,0 +1,1 @@
+export{n as compileRoles}from"./shared-compile-Cr-tknXw.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-convert-image-BxqmRuM8.js";

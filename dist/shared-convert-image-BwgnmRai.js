@@ -1,0 +1,1 @@
+export{t as command}from"./shared-convert-image-9Mkdyz41.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-extract-iso-ORmXDbeH.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-inspect-iso-DJeE1z8G.js";

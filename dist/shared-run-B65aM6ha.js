@@ -1,1 +1,0 @@
-export{t as embedIgnition}from"./shared-run-D4YZqmLQ.js";

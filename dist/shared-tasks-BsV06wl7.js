@@ -1,0 +1,1 @@
+export{n as perform}from"./shared-tasks-DGv6LEvO.js";

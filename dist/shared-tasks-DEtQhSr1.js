@@ -1,1 +1,0 @@
-export{n as perform}from"./shared-tasks-ClacVcpC.js";
