@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-source-container-BCSGpKE_.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-source-container-DR_xQGc2.js";await e(t);export{};

@@ -9,6 +9,7 @@ type Work = (input: never, advance: (bytes: number) => void) => Promise<unknown>
 
 const works: Readonly<Record<string, () => Promise<Work>>> = {
   disk: async () => (await import('./disk/tasks.ts')).perform,
+  compress: async () => (await import('./container/encoder-pool.ts')).encodeSlot,
   butane: async () => (await import('./build/compile.ts')).compileRoles,
 };
 

@@ -1,11 +1,11 @@
-import { Worker } from 'node:worker_threads';
+import { SpentBuffers } from '../io/spent-buffers.ts';
+import { runInThread } from '../io/threads.ts';
 import { type Compression, encodeBlock } from './block-encoder.ts';
-import type { EncoderAnswer, EncoderData, EncoderRequest } from './encoder-worker.ts';
 import { type Slot, slotsOf, slotsSize } from './slots.ts';
 
 /** Up to so many blocks are compressed here, where starting threads would take longer. */
 const FEW_BLOCKS = 2;
-/** What a thread has at once: the block that it works on, and the next. */
+/** Slots for each thread, so that none waits for the oldest result to be written. */
 const PER_THREAD = 2;
 /** Slots for the block that is filled, and the one that is written. */
 const AROUND = 2;
@@ -13,22 +13,35 @@ const AROUND = 2;
 /** A block on its way. */
 export interface Encoding {
   readonly slot: Slot;
-  readonly length: number;
   /** Lies in the slot, too. */
   readonly result: Promise<Buffer>;
   readonly done: boolean;
 }
 
 interface Job extends Encoding {
+  readonly length: number;
   done: boolean;
   settle(result: Buffer | Error): void;
 }
 
-interface Thread {
-  readonly worker: Worker;
-  ready: boolean;
-  /** How many blocks it has. */
-  load: number;
+/** What a thread is given; without `slot` it only gets ready. */
+export interface EncodeTask {
+  readonly compression: Compression;
+  /** Holds blocks and results, see `slots.ts`. */
+  readonly memory: SharedArrayBuffer;
+  readonly slot?: number;
+  /** Bytes of the block. */
+  readonly length: number;
+}
+
+const spent = new SpentBuffers();
+
+/** Compresses the block of a slot in a thread; resolves to the length of the result, in bytes. */
+export async function encodeSlot({ compression, memory, slot, length }: EncodeTask): Promise<number> {
+  const { block, result } = slotsOf(memory)[slot ?? -1] ?? {};
+  if (!block || !result) return 0;
+  spent.add(length);
+  return encodeBlock(block.subarray(0, length), compression, result).length;
 }
 
 /**
@@ -42,11 +55,11 @@ export class EncoderPool implements AsyncDisposable {
   readonly #size: number;
   /** Blocks that no thread has yet. */
   readonly #queue: Job[] = [];
-  /** Blocks that threads have, by slot. */
-  readonly #given = new Map<number, Job>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
   #count = 0;
-  #starting: Promise<void> | undefined;
-  #threads: readonly Thread[] = [];
+  /** Threads that are ready and have nothing to do. */
+  #idle = 0;
 
   /** @param threads at most; none means that all is done by `help` */
   constructor(compression: Compression, threads: number) {
@@ -76,7 +89,9 @@ export class EncoderPool implements AsyncDisposable {
   encode(slot: Slot, length: number): Encoding {
     const job = newJob(slot, length);
     this.#queue.push(job);
-    if (++this.#count > FEW_BLOCKS) this.#starting ??= this.#start();
+    if (++this.#count === FEW_BLOCKS + 1) {
+      for (let thread = 0; thread < this.#size; thread++) this.#run({ length: 0 }, () => {});
+    }
     this.#dispatch();
     return job;
   }
@@ -93,51 +108,34 @@ export class EncoderPool implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#starting;
-    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+    this.#stop.abort();
+    await Promise.all(this.#running);
   }
 
   #dispatch(): void {
-    for (const thread of this.#threads) {
-      while (thread.ready && thread.load < PER_THREAD) {
-        const job = this.#queue.shift();
-        if (!job) return;
-        thread.load++;
-        this.#given.set(job.slot.index, job);
-        thread.worker.postMessage({ slot: job.slot.index, length: job.length } satisfies EncoderRequest);
-      }
+    while (this.#idle > 0) {
+      const job = this.#queue.shift();
+      if (!job) return;
+      this.#idle--;
+      this.#run({ slot: job.slot.index, length: job.length }, (result) => {
+        job.settle(typeof result === 'number' ? job.slot.result.subarray(0, result) : result);
+      });
     }
   }
 
-  async #start(): Promise<void> {
-    const { workerUrl, WORKER_NAME } = await import('./encoder-worker.ts');
-    const data: EncoderData = { name: WORKER_NAME, compression: this.#compression, memory: this.#memory };
-    this.#threads = Array.from({ length: this.#size }, () =>
-      this.#watch(new Worker(new URL(workerUrl), { workerData: data })),
+  /** Has a thread do something; it is idle afterwards. */
+  #run(task: Pick<EncodeTask, 'slot' | 'length'>, settle: (result: number | Error) => void): void {
+    const input: EncodeTask = { compression: this.#compression, memory: this.#memory, ...task };
+    const run = runInThread({ work: 'compress', input }, { signal: this.#stop.signal }).then(
+      (length) => settle(length as number),
+      (error: Error) => settle(error),
     );
-  }
-
-  #watch(worker: Worker): Thread {
-    const thread: Thread = { worker, ready: false, load: 0 };
-    worker.on('message', (answer: EncoderAnswer | 'ready') => {
-      if (answer === 'ready') thread.ready = true;
-      else this.#settle(thread, answer);
-      this.#dispatch();
+    this.#running.add(run);
+    void run.then(() => {
+      this.#running.delete(run);
+      this.#idle++;
+      if (!this.#stop.signal.aborted) this.#dispatch();
     });
-    const fail = (reason: unknown) => {
-      thread.ready = false;
-      const error = reason instanceof Error ? reason : new Error(`a compression thread ended: ${reason}`);
-      for (const job of this.#given.values()) job.settle(error);
-    };
-    worker.on('error', fail).on('exit', fail);
-    return thread;
-  }
-
-  #settle(thread: Thread, { slot, length, error }: EncoderAnswer): void {
-    thread.load--;
-    const job = this.#given.get(slot);
-    this.#given.delete(slot);
-    job?.settle(error ?? job.slot.result.subarray(0, length));
   }
 }
 

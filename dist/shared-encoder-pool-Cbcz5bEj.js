@@ -1,0 +1,1 @@
+export{n as encodeSlot}from"./shared-encoder-pool-D5C4xrVA.js";

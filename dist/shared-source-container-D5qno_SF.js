@@ -1,0 +1,1 @@
+export{t as command}from"./shared-source-container-DR_xQGc2.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-source-container-BCSGpKE_.js";
