@@ -8,8 +8,8 @@ import { type Step, schedule } from './schedule.ts';
 
 /** What is read at once: it stays in the cache of its core until it is hashed and written. */
 const CHUNK_SIZE = 256 * KiB;
-/** What is read ahead at once, where a thread only hashes and another core reads meanwhile. */
-const AHEAD_SIZE = MiB;
+/** What is read ahead at once, where a thread only hashes and another core reads meanwhile; handing over takes its time. */
+const AHEAD_SIZE = 8 * MiB;
 /**
  * What one call writes at most. Linux copies larger pieces into large folios past the cache, which makes the same
  * bytes several times as slow (seen with 6.18 and ext4).

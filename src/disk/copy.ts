@@ -39,7 +39,11 @@ export async function copyImages(targets: readonly Target[], options: CopyOption
   const threadOptions = { signal, advance: (done: number) => progress.advance(done) };
   const digests = cloned
     ? await performAll(
-        partsOf(targets, cloned, shares).map((part) => ({ kind: 'copy' as const, part })),
+        partsOf(targets, cloned, shares).map((part) => ({
+          kind: 'copy' as const,
+          part,
+          counts: !digest || hashes(part),
+        })),
         threadOptions,
       )
     : await Promise.all(
@@ -47,6 +51,11 @@ export async function copyImages(targets: readonly Target[], options: CopyOption
       );
   const found = new Map(digests.flat());
   return targets.map((_, index) => found.get(index) ?? '');
+}
+
+/** Bytes count as done when they are hashed; a part that only writes what others hash would count them again. */
+function hashes(part: Part<OpenFile>): boolean {
+  return part.some((output) => output.digest !== undefined);
 }
 
 /** The images for other threads; undefined if anything of them lies in no file. */

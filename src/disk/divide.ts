@@ -10,6 +10,8 @@ const WORTH_CUTTING = 8 * MiB;
 /** What hashing a byte takes, and reading it once more, if writing it takes 1; about, on processors with SHA instructions. */
 const HASH_COST = 3;
 const READ_COST = 0.4;
+/** What could be written while a thread starts. */
+const START_COST = 96 * MiB;
 
 /** What a thread does for one image. */
 export interface Share {
@@ -29,10 +31,10 @@ export interface Work {
  * Divides the work of several images evenly among threads. Images with a common beginning hash it once, in one thread. An
  * image is written by the thread that hashes it, which has its bytes at hand, except for what others have more time for.
  *
- * @returns the shares of each thread, in the order of the images
+ * @returns the shares of each thread, in the order of the images; the first thread is the one that runs already
  */
 export function divide(works: readonly Work[], options: { digest: boolean; threads: number }): Share[][] {
-  const threads = Array.from({ length: options.threads }, () => new Thread());
+  const threads = Array.from({ length: options.threads }, (_, i) => new Thread(i === 0 ? 0 : START_COST));
   const digests = options.digest ? works.map(({ image }, i) => longestBeginning(image, works.slice(0, i))) : [];
   for (const { members, bytes } of hashGroups(works, digests)) {
     leastBusy(threads).hash(members, bytes);
@@ -56,9 +58,13 @@ export function divide(works: readonly Work[], options: { digest: boolean; threa
 
 /** What a thread has been given. */
 class Thread {
-  load = 0;
+  load: number;
   readonly hashes = new Set<number>();
   readonly writes = new Map<number, WriteRange>();
+
+  constructor(load: number) {
+    this.load = load;
+  }
 
   hash(images: readonly number[], bytes: number): void {
     this.load += HASH_COST * bytes;

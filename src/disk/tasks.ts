@@ -6,9 +6,9 @@ import { type ClusterSums, sumWindows, type WindowQueue } from './cluster-sums.t
 import { copyPart, type Digest, type Part } from './copy-part.ts';
 import type { Extent, Image } from './image.ts';
 
-/** Work that any thread can do: everything in it can be cloned. */
+/** Work that any thread can do: everything in it can be cloned. Without `counts` it tells no progress. */
 export type Task =
-  | { readonly kind: 'copy'; readonly part: Part<OpenFile> }
+  | { readonly kind: 'copy'; readonly part: Part<OpenFile>; readonly counts: boolean }
   | { readonly kind: 'survey'; readonly image: Image<OpenFile>; readonly windows: WindowQueue };
 
 interface Results {
@@ -22,7 +22,7 @@ export function perform(task: Task, advance: Advance): Promise<Results[Task['kin
   if (task.kind === 'survey') return sumWindows(open(task.image), task.windows, advance);
   return copyPart(
     task.part.map((output) => ({ ...output, image: open(output.image) })),
-    advance,
+    task.counts ? advance : () => {},
   );
 }
 

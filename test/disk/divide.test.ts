@@ -60,8 +60,8 @@ describe('divide', () => {
       [{ index: 0, write: { from: 0, to: source.size }, digest: undefined }],
     ]);
     expect(divide(works, { digest: false, threads: 2 })).toEqual([
-      [{ index: 0, write: { from: 0, to: 200 * MiB }, digest: undefined }],
-      [{ index: 0, write: { from: 200 * MiB, to: source.size }, digest: undefined }],
+      [{ index: 0, write: { from: 0, to: 248 * MiB }, digest: undefined }],
+      [{ index: 0, write: { from: 248 * MiB, to: source.size }, digest: undefined }],
     ]);
   });
 

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-build-iso-kfy5Wa7D.js";

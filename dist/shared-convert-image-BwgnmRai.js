@@ -1,1 +1,0 @@
-export{t as command}from"./shared-convert-image-9Mkdyz41.js";

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-convert-image-DUL6IKx7.js";

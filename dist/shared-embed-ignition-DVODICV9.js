@@ -1,0 +1,1 @@
+export{t as command}from"./shared-embed-ignition-AT2H7IBy.js";

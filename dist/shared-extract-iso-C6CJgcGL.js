@@ -1,1 +1,0 @@
-export{t as command}from"./shared-extract-iso-CQclfm0x.js";

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-extract-iso-D7wUjuoy.js";

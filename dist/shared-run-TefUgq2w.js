@@ -1,1 +1,0 @@
-export{t as embedIgnition}from"./shared-run-Wvai7Whc.js";

@@ -1,1 +1,0 @@
-export{n as perform}from"./shared-tasks-DGv6LEvO.js";

@@ -1,0 +1,1 @@
+export{n as perform}from"./shared-tasks-CDCDf9-K.js";
