@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-generate-ignition-Dm8jQ3nV.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-generate-ignition-Md6zcmrD.js";await e(t);export{};

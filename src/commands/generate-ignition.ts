@@ -102,15 +102,14 @@ function isPlainName(output: string): boolean {
 
 async function readSources(targets: readonly Target[], host: Host): Promise<(Target & { source: Uint8Array })[]> {
   const failures: string[] = [];
-  const sources = await Promise.all(
-    targets.map(async (target) => {
-      const source = await readSource(resolve(host.cwd, target.butane)).catch((error: unknown) => {
-        failures.push(`"butane" names ${quote(target.butane)}, which ${messageOf(error)}`);
-        return new Uint8Array();
-      });
-      return { ...target, source };
-    }),
-  );
+  const sources: (Target & { source: Uint8Array })[] = [];
+  for (const target of targets) {
+    try {
+      sources.push({ ...target, source: await readSource(resolve(host.cwd, target.butane)) });
+    } catch (error) {
+      failures.push(`"butane" names ${quote(target.butane)}, which ${messageOf(error)}`);
+    }
+  }
   if (failures.length > 0) throw new Error(failures.join('\n'));
   return sources;
 }

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-generate-ignition-Dm8jQ3nV.js";

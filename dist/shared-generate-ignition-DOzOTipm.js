@@ -1,0 +1,1 @@
+export{t as command}from"./shared-generate-ignition-Md6zcmrD.js";
