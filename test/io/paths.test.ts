@@ -4,11 +4,11 @@ import { pathInside, portableGlob, relativePath } from '../../src/io/paths.ts';
 
 describe('relativePath', () => {
   it.for([
-    ['/work/repo', '/work/repo/a/b.bu', 'a/b.bu'],
-    ['/work/repo', 'a/b.bu', 'a/b.bu'],
-    ['/work/repo', '/work/other/b.bu', '../other/b.bu'],
+    ['/srv/repo', '/srv/repo/a/b.bu', 'a/b.bu'],
+    ['/srv/repo', 'a/b.bu', 'a/b.bu'],
+    ['/srv/repo', '/srv/other/b.bu', '../other/b.bu'],
     // A name with a backslash is one name here, and other case is another folder, though not on most Macs.
-    ['/work/repo', '/work/repo/a\\b.bu', 'a\\b.bu'],
+    ['/srv/repo', '/srv/repo/a\\b.bu', 'a\\b.bu'],
     ['/Users/me/Repo', '/Users/me/repo/b.bu', '../repo/b.bu'],
   ] as const)('POSIX: %s, %s', ([folder, path, expected]) => {
     expect(relativePath(folder, path, posix)).toBe(expected);
@@ -29,11 +29,11 @@ describe('relativePath', () => {
 
 describe('pathInside', () => {
   it.for([
-    [posix, '/work/repo', '/work/repo', ''],
-    [posix, '/work/repo', '..data/x', '..data/x'],
-    [posix, '/work/repo', '/work/repository/x', undefined],
-    [posix, '/work/repo', '..', undefined],
-    [posix, '/work/repo', 'a/../../x', undefined],
+    [posix, '/srv/repo', '/srv/repo', ''],
+    [posix, '/srv/repo', '..data/x', '..data/x'],
+    [posix, '/srv/repo', '/srv/repository/x', undefined],
+    [posix, '/srv/repo', '..', undefined],
+    [posix, '/srv/repo', 'a/../../x', undefined],
     [win32, 'D:\\repo', 'd:\\REPO', ''],
     [win32, 'D:\\repo', '..data\\x', '..data/x'],
     [win32, 'D:\\repo', 'a\\..\\..\\x', undefined],
