@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-extract-iso-D7wUjuoy.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-extract-iso-C4n2mSL1.js";await e(t);export{};

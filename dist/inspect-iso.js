@@ -1,1 +1,1 @@
-import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-inspect-iso-BwUWWgWP.js";await e(t);export{};
+import{t as e}from"./shared-action-6OLbeyQ9.js";import{t}from"./shared-inspect-iso-zKk2n7tf.js";await e(t);export{};

@@ -138,8 +138,8 @@ async function readBases(
   );
   const contents = new Map<Base, BaseContents>();
   for (const base of bases) {
-    const formats = planned.filter(({ architecture }) => architecture === base.architecture);
-    contents.set(base, await readBase(base, formats, { signal, progress }));
+    const images = planned.filter(({ architecture }) => architecture === base.architecture);
+    contents.set(base, await readBase(base, images, { signal, progress }));
   }
   return contents;
 }

@@ -48,11 +48,9 @@ export async function surveyImage(
   options: SurveyOptions & { known?: SurveyedImage } = {},
 ): Promise<SurveyedImage> {
   const { known, signal, progress = noProgress } = options;
-  const origins = new Map<number, Window['origin']>();
+  const origins = originsOf(image);
   const windows = new Map<number, Window>();
-  for (const { window, pieces } of piecesByWindow(image)) {
-    const origin = originOf(pieces);
-    origins.set(window, origin);
+  for (const [window, origin] of origins) {
     const before = known?.windows.get(window);
     if (before && sameOrigin(before.origin, origin)) windows.set(window, before);
   }
@@ -73,7 +71,7 @@ export async function surveyAndDigest(
   const image = fileImage(file);
   const here = fileImage(openFileReader(file.openFile));
   const hash = createHash('sha256');
-  const origins = new Map([...piecesByWindow(image)].map(({ window, pieces }) => [window, originOf(pieces)]));
+  const origins = originsOf(image);
   const sums = await withPauses({ signal, advance: (bytes: number) => progress.advance(bytes) }, (advance) =>
     sumWindows(here, windowQueue([...origins.keys()]), advance, (bytes) => hash.update(bytes)),
   );
@@ -100,6 +98,11 @@ function surveyed(image: Image, windows: ReadonlyMap<number, Window>): SurveyedI
   const filled = [...windows].filter(([, { sums }]) => sums.some((sum) => sum !== 0));
   const inOrder = new Map(filled.sort(([a], [b]) => a - b));
   return { ...withoutZeros(image, inOrder), identity: identityOf(inOrder), windows: inOrder };
+}
+
+/** Where the windows lie that hold anything but zero extents, by their indices. */
+function originsOf(image: Image): Map<number, Window['origin']> {
+  return new Map([...piecesByWindow(image)].map(({ window, pieces }) => [window, originOf(pieces)]));
 }
 
 function originOf([piece, ...others]: readonly Extent[]): Window['origin'] {

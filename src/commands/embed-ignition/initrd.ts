@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
+import { imageOf, writeImage } from '../../disk/index.ts';
 import type { Host } from '../../host/host.ts';
-import { AtomicFile } from '../../io/atomic-file.ts';
-import { FileReader, type Reader, readChunks, slice } from '../../io/reader.ts';
+import { FileReader } from '../../io/reader.ts';
 import { formatSize } from '../../io/sizes.ts';
 import { appendToInitrd, CONFIG_PATH, customize, openLiveInitrd } from '../../iso/index.ts';
 import type { EmbedInputs } from '../embed-ignition.ts';
@@ -23,29 +22,13 @@ export async function embedInitrd(inputs: EmbedInputs, host: Host): Promise<Embe
   if (result.files.has(CONFIG_PATH)) {
     host.notice('the PXE configuration has to have the kernel arguments ignition.firstboot ignition.platform.id=metal');
   }
-  const sha256 = await append(slice(reader, 0, kept), appendix, resolve(host.cwd, output), inputs.force, host);
+  const image = imageOf([
+    { kind: 'range', length: kept, source: reader, offset: 0 },
+    { kind: 'bytes', length: appendix.length, bytes: appendix },
+  ]);
+  using progress = host.progress(`writing ${output}`);
+  const options = { force: inputs.force, signal: host.signal, progress };
+  const { sha256 } = await writeImage(image, resolve(host.cwd, output), options);
   host.info(`archive of ${formatSize(appendix.length)} appended`);
   return { iso: output, sha256, 'embed-area-size': 0, 'embed-area-used': appendix.length };
-}
-
-async function append(
-  reader: Reader,
-  appendix: Uint8Array,
-  output: string,
-  force: boolean,
-  host: Host,
-): Promise<string> {
-  await using file = await AtomicFile.create(output, { force });
-  using progress = host.progress(`writing ${output}`, reader.size + appendix.length);
-  const hash = createHash('sha256');
-  const write = async (chunk: Uint8Array) => {
-    host.signal.throwIfAborted();
-    await file.handle.writeFile(chunk);
-    hash.update(chunk);
-    progress.advance(chunk.length);
-  };
-  for await (const chunk of readChunks(reader, 0, reader.size)) await write(chunk);
-  await write(appendix);
-  await file.commit();
-  return hash.digest('hex');
 }

@@ -1,6 +1,5 @@
-import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { fileImage, patchImage, writeImage } from '../../disk/index.ts';
+import { fileImage, patchImage, writeImages } from '../../disk/index.ts';
 import type { Host } from '../../host/host.ts';
 import { assertWritable } from '../../io/atomic-file.ts';
 import type { Patch } from '../../io/patch.ts';
@@ -91,19 +90,13 @@ async function write(inputs: EmbedInputs, base: FileReader, patches: readonly Pa
     await readBack(resolve(host.cwd, base.name), base.name, patches);
     return '';
   }
-  const output = resolve(host.cwd, inputs.output);
-  using progress = host.progress(`writing ${inputs.output}`);
-  const { sha256 } = await writeImage(patchImage(fileImage(base), patches), output, {
-    force: inputs.force,
-    progress,
-    signal: host.signal,
-    digest: true,
-  });
-  await readBack(output, inputs.output, patches).catch(async (error: unknown) => {
-    await rm(output, { force: true });
-    throw error;
-  });
-  return sha256;
+  const name = inputs.output;
+  using progress = host.progress(`writing ${name}`);
+  const image = patchImage(fileImage(base), patches);
+  const output = { image, path: resolve(host.cwd, name), verify: (path: string) => readBack(path, name, patches) };
+  const options = { force: inputs.force, progress, signal: host.signal };
+  const [written] = await writeImages([output], options);
+  return written?.sha256 ?? '';
 }
 
 async function readBack(path: string, name: string, patches: readonly Patch[]): Promise<void> {

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-build-iso-DvO-FBL6.js";

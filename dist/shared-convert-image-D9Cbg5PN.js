@@ -1,1 +1,0 @@
-export{t as command}from"./shared-convert-image-DUL6IKx7.js";

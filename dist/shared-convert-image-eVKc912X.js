@@ -1,0 +1,1 @@
+export{t as command}from"./shared-convert-image-QOopWE6n.js";

@@ -1,1 +1,0 @@
-export{t as command}from"./shared-embed-ignition-AT2H7IBy.js";

@@ -1,0 +1,1 @@
+export{t as command}from"./shared-embed-ignition-BXaFULBL.js";

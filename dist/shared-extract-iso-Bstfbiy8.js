@@ -1,0 +1,1 @@
+export{t as command}from"./shared-extract-iso-C4n2mSL1.js";

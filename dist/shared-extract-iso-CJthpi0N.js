@@ -1,1 +1,0 @@
-export{t as command}from"./shared-extract-iso-D7wUjuoy.js";

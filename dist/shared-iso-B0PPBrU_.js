@@ -1,0 +1,1 @@
+export{i as extractMinimalIso,a as extractPxe,t as inspectImage,g as openLiveIso}from"./shared-iso-5oK-WJyd.js";import"./shared-run-DgrnXV9j.js";

@@ -1,1 +1,0 @@
-export{i as extractMinimalIso,a as extractPxe,t as inspectImage,g as openLiveIso}from"./shared-iso-5oK-WJyd.js";import"./shared-run-DSv7z0DJ.js";

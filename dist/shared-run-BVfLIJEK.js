@@ -1,1 +1,0 @@
-export{t as embedIgnition}from"./shared-run-DSv7z0DJ.js";

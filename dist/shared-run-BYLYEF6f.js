@@ -1,0 +1,1 @@
+export{t as embedIgnition}from"./shared-run-DgrnXV9j.js";
